@@ -1,0 +1,53 @@
+"""Environments that live in a plane: what quality-diversity and the plots ask of them beyond stepping."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Int
+
+from jaxrl_sparse.environments.base import Environment, ParamsT, StateT
+
+
+class RewardArea(NamedTuple):
+    """A rewarded region of the plane, for plots: a disc (`radius` set) or a rectangle (`size` set), in world units."""
+
+    center: tuple[float, float]
+    radius: float | None = None
+    size: tuple[float, float] | None = None
+
+
+class PlanarEnvironment(Environment[StateT, ParamsT]):
+    """An `Environment` whose behaviour is a point in the plane, and which can be drawn.
+
+    `descriptor_bounds` are `((low_x, low_y), (high_x, high_y))` of the ground-truth descriptor: the 50 x 50 grid of the coverage
+    metric spans them. `world_bounds` are those of the world that `render` draws, and `reward_areas` are in world units.
+    `image_y_axis_down` tells whether the world's y axis points down in the image.
+    """
+
+    descriptor_bounds: tuple[tuple[float, float], tuple[float, float]]
+    world_bounds: tuple[tuple[float, float], tuple[float, float]]
+    reward_areas: tuple[RewardArea, ...]
+    image_y_axis_down: bool = False
+
+    def descriptor(self, state: StateT, params: ParamsT) -> Float[Array, "2"]:
+        """The ground-truth behaviour descriptor of an episode that ends in `state`."""
+        raise NotImplementedError
+
+    def world_position(self, descriptor: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
+        """Maps descriptors to world units, where the reward areas are: for plots."""
+        raise NotImplementedError
+
+    def area(self, state: StateT, params: ParamsT) -> Int[Array, ""]:
+        """Index of the reward area that an episode which ends in `state` is paid for; -1 where none."""
+        raise NotImplementedError
+
+    def render_state(self, state: StateT, params: ParamsT) -> Float[Array, "S"]:
+        """The few numbers from which `render` draws: what is stored instead of images."""
+        raise NotImplementedError
+
+    def render(self, render_state: Float[Array, "S"], size: int = 64) -> Float[Array, "size size 3"]:
+        """The image of a state, in [0, 1], a pure function of `render_state`: `[size, size, 3]`, row 0 on top."""
+        raise NotImplementedError
+
+    def scene(self, size: int = 256) -> Any:
+        """The image without robot: walls and goals, `[size, size, 3]` in [0, 1], the background of archive plots."""
+        raise NotImplementedError
