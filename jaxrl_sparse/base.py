@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 PyTree = Any
 Metrics = dict[str, Array]
 
-# Words of the metrics that the host loop acts upon. Both are counts of *one* update (int32 sums over long runs overflow):
-# the loop adds them up in Python integers and stops on them.
+# Words of the metrics that the host loop acts upon. Both are counts of *one* update (int32 sums over long runs
+# overflow): the loop adds them up in Python integers and stops on them.
 EVALUATIONS = "evaluations"
 ENVIRONMENT_STEPS = "environment_steps"
 
@@ -66,7 +67,7 @@ class Trajectory(NamedTuple):
     extras: PyTree = ()
 
     @property
-    def dones(self) -> Bool[Array, "T B"]:
+    def dones(self) -> Bool[Array, "..."]:
         """Where an episode ended, either way: memories of the episode start anew after it."""
         return jnp.logical_or(self.terminated, self.truncated)
 
@@ -104,7 +105,7 @@ class RewardStream(NamedTuple):
 
 
 def trajectory_spec(trajectory: Trajectory) -> Trajectory:
-    """Shapes and dtypes of a trajectory: a `Trajectory` of `jax.ShapeDtypeStruct`, as `RewardTransformation.init` takes."""
+    """Shapes and dtypes of a trajectory, a `Trajectory` of `jax.ShapeDtypeStruct`: what `init` of a reward takes."""
     return jax.eval_shape(lambda t: t, trajectory)
 
 
@@ -122,11 +123,26 @@ def require(argument: str, got: Any, accepts: Callable[[Any], Any], takes: str) 
     Raises:
       ValueError: `argument: got ..., takes ...`.
     """
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(got)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(got)):
         return
     if not accepts(got):
         shown = got.item() if isinstance(got, jax.Array) and got.ndim == 0 else got
         raise ValueError(f"{argument}: got {shown!r}, takes {takes}")
+
+
+def strong_types(tree: PyTree) -> PyTree:
+    """Turns every leaf into a strongly typed array: Python floats into float32, weakly typed arrays into their dtype.
+
+    A weakly typed leaf has another abstract value than the strong one that comes out of a compiled chunk, so that the
+    second call would compile again. Typed keys pass unchanged.
+    """
+
+    def strong(leaf):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return jnp.asarray(leaf, dtype=jnp.result_type(leaf))
+
+    return jax.tree.map(strong, tree)
 
 
 ConfigT = TypeVar("ConfigT")
@@ -134,14 +150,14 @@ ConfigT = TypeVar("ConfigT")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def config(cls: type[ConfigT]) -> type[ConfigT]:
-    """Makes a class a configuration: a frozen dataclass whose floats are pytree leaves and whose other fields are static.
+    """Makes a class a configuration: a frozen dataclass, its floats pytree leaves, its other fields static.
 
     Fields annotated `float`, or with another configuration, may be tracers and are swept inside one compilation; those
     annotated int, bool, str or a tuple are part of the tree's structure, so that `jax.tree.structure(config)` is the
     key of a static group. A configuration never validates itself (jax rebuilds it with tracers and None): the factory
     that takes it does, with `require`.
     """
-    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     hints = typing.get_type_hints(made)
 
     def is_leaf(hint: Any) -> bool:

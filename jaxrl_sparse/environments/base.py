@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from jaxrl_sparse.base import PyTree
 from jaxrl_sparse.environments import spaces
 
 
@@ -33,16 +34,17 @@ class EnvironmentParams:
     max_steps_in_episode: int | Array
 
 
-StateT = TypeVar("StateT", bound=EnvironmentState)
-ParamsT = TypeVar("ParamsT", bound=EnvironmentParams)
+# Unbound: the states and parameters of gymnax, brax and of wrappers are no subclasses of ours.
+StateT = TypeVar("StateT")
+ParamsT = TypeVar("ParamsT")
 
 
 class Environment(Generic[StateT, ParamsT]):
     """A single environment as pure functions of (key, state, action, params); vmap makes it many.
 
-    An environment implements `default_params`, `reset_env`, `step_env`, `observation_space` and `action_space`; `reset` and the
-    auto-resetting `step` follow. It is stateless and hashable by identity, so that it can be a static argument, and
-    survives `copy.deepcopy` and `pickle`.
+    An environment implements `default_params`, `reset_env`, `step_env`, `observation_space` and `action_space`;
+    `reset` and the auto-resetting `step` follow. It is stateless and hashable by identity, so that it can be a static
+    argument, and survives `copy.deepcopy` and `pickle`.
     """
 
     @property
@@ -55,14 +57,14 @@ class Environment(Generic[StateT, ParamsT]):
         """The published constants."""
         raise NotImplementedError
 
-    def reset_env(self, key: PRNGKeyArray, params: ParamsT) -> tuple[Array, StateT]:
+    def reset_env(self, key: PRNGKeyArray, params: ParamsT) -> tuple[PyTree, StateT]:
         """Starts an episode: `(observation, state)`."""
         raise NotImplementedError
 
     def step_env(
-        self, key: PRNGKeyArray, state: StateT, action: Array, params: ParamsT
-    ) -> tuple[Array, StateT, Float[Array, ""], Bool[Array, ""], dict[str, Array]]:
-        """One step without reset: `(observation, state, reward, terminated, info)`; `info["discount"]` is 1 - terminated."""
+        self, key: PRNGKeyArray, state: StateT, action: PyTree, params: ParamsT
+    ) -> tuple[PyTree, StateT, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        """One step without reset: `(observation, state, reward, terminated, info)`; the flag knows no time limit."""
         raise NotImplementedError
 
     def observation_space(self, params: ParamsT) -> Any:
@@ -78,31 +80,29 @@ class Environment(Generic[StateT, ParamsT]):
         """Number of discrete actions, or of components of a continuous one."""
         return spaces.size_of(self.action_space(self.default_params))
 
-    def is_truncated(self, state: StateT, params: ParamsT) -> Bool[Array, ""]:
+    def is_truncated(self, state: Any, params: Any) -> Bool[Array, ""]:
         """Whether the time limit is reached: `time >= max_steps_in_episode`."""
         return state.time >= params.max_steps_in_episode
 
     @partial(jax.jit, static_argnames=("self",))
-    def reset(self, key: PRNGKeyArray, params: ParamsT | None = None) -> tuple[Array, StateT]:
+    def reset(self, key: PRNGKeyArray, params: ParamsT | None = None) -> tuple[PyTree, StateT]:
         """Starts an episode: `(observation, state)`; with the default parameters where none are given."""
         return self.reset_env(key, self.default_params if params is None else params)
 
     @partial(jax.jit, static_argnames=("self",))
     def step(
-        self, key: PRNGKeyArray, state: StateT, action: Array, params: ParamsT | None = None
-    ) -> tuple[Array, StateT, Float[Array, ""], Bool[Array, ""], Bool[Array, ""], dict[str, Array]]:
+        self, key: PRNGKeyArray, state: StateT, action: PyTree, params: ParamsT | None = None
+    ) -> tuple[PyTree, StateT, Float[Array, ""], Bool[Array, ""], Bool[Array, ""], dict[str, Any]]:
         """One step, and a fresh episode where this one ended.
 
         Returns:
-          `(observation, state, reward, terminated, truncated, info)`. Observation and state are those of the next episode where
-          this one ended; `info["final_observation"]` is always the observation before the reset, the one to bootstrap from
-          after a truncation; `info` repeats both flags.
+          `(observation, state, reward, terminated, truncated, info)`. Observation and state are those of the next
+          episode where this one ended; `info["final_observation"]` is always the observation before the reset, the
+          one to bootstrap from after a truncation; `info` repeats both flags.
         """
         params = self.default_params if params is None else params
         step_key, reset_key = jax.random.split(key)
-        stepped_observation, stepped_state, reward, terminated, info = self.step_env(
-            step_key, state, action, params
-        )
+        stepped_observation, stepped_state, reward, terminated, info = self.step_env(step_key, state, action, params)
         truncated = self.is_truncated(stepped_state, params)
         fresh_observation, fresh_state = self.reset_env(reset_key, params)
         observation, state = jax.tree.map(

@@ -1,4 +1,4 @@
-"""Spaces of observations, actions and descriptors, with the attributes and methods of gymnax's, without importing it."""
+"""Spaces of observations, actions and descriptors: gymnax's attributes and methods without importing gymnax."""
 
 import dataclasses
 import sys
@@ -30,7 +30,7 @@ class Discrete:
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """Arrays of one shape between bounds, both included; the bounds are scalars or arrays that broadcast to the shape."""
+    """Arrays of one shape between bounds, both included; the bounds broadcast to the shape."""
 
     low: Any
     high: Any
@@ -52,8 +52,9 @@ Space = Discrete | Box
 def native(space: Space) -> Any:
     """The space as gymnax's own class once gymnax is imported, itself before.
 
-    gymnax's wrappers ask `isinstance(space, gymnax.environments.spaces.Box)`. Whoever uses them has imported gymnax; everybody
-    else is spared its import (3 s and the plotting libraries). Both forms have the same attributes and methods.
+    gymnax's wrappers ask `isinstance(space, gymnax.environments.spaces.Box)`. Whoever uses them has imported gymnax;
+    everybody else is spared its import (3 s and the plotting libraries). Both forms have the same attributes and
+    methods.
     """
     gymnax_spaces = sys.modules.get("gymnax.environments.spaces")
     if gymnax_spaces is None:
@@ -64,5 +65,5 @@ def native(space: Space) -> Any:
 
 
 def size_of(space: Any) -> int:
-    """Number of elements of a point of a box, or the number of choices of a discrete space: the width of a network's end."""
+    """Elements of a point of a box, or choices of a discrete space: the width of a network's end."""
     return int(space.n) if hasattr(space, "n") else int(np.prod(space.shape))

@@ -1,0 +1,124 @@
+"""One rule with a memory of the episode, two uses: a reward transformation, and a view of it for the policy.
+
+A rule is `step_fn(memory, transition) -> (reward, memory)` on one environment: marginal gains of a set function (the
+memory is the set), a reward machine (its state), a return filter (the stock so far), a generated reward. Its memory
+starts anew after the end of
+an episode, and only then: an episode that a chunk of experience cuts in two goes on with the memory it had.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from jaxrl_sparse.base import PyTree, RewardTransformation, Trajectory, strong_types
+from jaxrl_sparse.environments import spaces
+from jaxrl_sparse.environments.base import Environment
+
+StepFn = Callable[[PyTree, Trajectory], tuple[Array, PyTree]]
+
+
+def stepwise(memory: PyTree, step_fn: StepFn) -> RewardTransformation:
+    """Makes a transformation of a rule: `r_t, m_{t+1} = step_fn(m_t, transition_t)`, `m_0 = memory` in every episode.
+
+    It has no `relabel`: its rewards depend on what came before in the episode.
+
+    Args:
+      memory: the memory at the start of an episode, a pytree of arrays of one environment.
+      step_fn: `(memory, transition) -> (reward, memory)`; the transition is a `Trajectory` without its axes `[T, B]`.
+
+    Returns:
+      A transformation whose state is the memory of each environment, leaves `[B, ...]`.
+    """
+    fresh = strong_types(memory)
+
+    def init(key: PRNGKeyArray, spec: Trajectory) -> PyTree:
+        del key
+        num_environments = spec.rewards.shape[1]
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_environments, *leaf.shape)), fresh)
+
+    def one_step(memory: PyTree, transition: Trajectory) -> tuple[PyTree, Array]:
+        reward, memory = step_fn(memory, transition)
+        return _unless(transition.dones, memory, fresh), reward
+
+    def update(trajectory: Trajectory, state: PyTree) -> tuple[Array, PyTree]:
+        state, rewards = jax.lax.scan(jax.vmap(one_step), state, trajectory)
+        return rewards, state
+
+    return RewardTransformation(init, update)
+
+
+class MemoryState(NamedTuple):
+    """State of `observe_memory`'s environment: the inner state, the last observation, and the memory of the episode."""
+
+    inner: Any
+    observation: Any
+    memory: Any
+
+    @property
+    def time(self) -> Array:
+        """Steps taken in the episode."""
+        return self.inner.time
+
+
+def observe_memory(
+    environment: Environment,
+    memory: PyTree,
+    step_fn: StepFn,
+    show: Callable[[PyTree, PyTree], PyTree] = lambda observation, memory: (observation, memory),
+) -> Environment:
+    """Makes the environment whose observation shows the memory that `stepwise(memory, step_fn)` holds at that step.
+
+    Rewards stay those of the environment: the learner's transformation makes the others from the same rule.
+
+    Args:
+      environment: the environment to look at.
+      memory: the memory at the start of an episode.
+      step_fn: `(memory, transition) -> (reward, memory)`; its transition holds the inner environment's observations.
+      show: `(observation, memory) -> observation`, what the policy sees; a pair by default.
+    """
+    return _MemoryEnvironment(environment, memory, step_fn, show)
+
+
+class _MemoryEnvironment(Environment):
+    def __init__(self, inner, memory, step_fn, show):
+        self._inner, self._memory, self._step_fn, self._show = inner, memory, step_fn, show
+
+    @property
+    def name(self):
+        return self._inner.name
+
+    @property
+    def default_params(self):
+        return self._inner.default_params
+
+    def action_space(self, params):
+        return self._inner.action_space(params)
+
+    def observation_space(self, params):
+        """Unbounded boxes of the shapes that `show` returns: a memory has no bounds that could be known here."""
+        observation, _ = jax.eval_shape(self.reset_env, jax.random.key(0), params)
+        return jax.tree.map(
+            lambda leaf: spaces.native(spaces.Box(-jnp.inf, jnp.inf, leaf.shape, leaf.dtype)), observation
+        )
+
+    def is_truncated(self, state, params):
+        return self._inner.is_truncated(state.inner, params)
+
+    def reset_env(self, key, params):
+        observation, inner = self._inner.reset_env(key, params)
+        memory = strong_types(self._memory)
+        return self._show(observation, memory), MemoryState(inner, observation, memory)
+
+    def step_env(self, key, state, action, params):
+        observation, inner, reward, terminated, info = self._inner.step_env(key, state.inner, action, params)
+        truncated = self._inner.is_truncated(inner, params)
+        transition = Trajectory(state.observation, action, reward, terminated, truncated, observation)
+        _, memory = self._step_fn(state.memory, transition)
+        return self._show(observation, memory), MemoryState(inner, observation, memory), reward, terminated, info
+
+
+def _unless(ended: Array, memory: PyTree, fresh: PyTree) -> PyTree:
+    return jax.tree.map(lambda old, new: jnp.where(ended, new, old), memory, fresh)
