@@ -46,7 +46,8 @@ def train_up_to(
 ) -> tuple[PyTree, Metrics]:
     """Like `train`, with a number of updates that is known only at run time: one executable for every chunk of a run.
 
-    A last chunk that is shorter, or a chunk cut to hold a time, must not compile again, nor may it compute other bits than the
+    A last chunk that is shorter, or a chunk cut to hold a time, must not compile again, nor may it compute other bits
+    than the
     long one: XLA unrolls loops of known short length, this one it cannot. For the same reason a budget ends the loop
     inside: where a run stops must not depend on how it was cut into chunks.
 
@@ -57,7 +58,8 @@ def train_up_to(
       step: number of the first update, an int32 scalar that is never batched.
       max_updates: static; the metrics are of this length.
       budget: `(word, amount)`: no update begins once `sum(metrics[word])` of this call has reached the amount, an int32
-        scalar that is never batched. None: all updates are done.
+        scalar that is never batched. None: all updates are done. Not for a vmapped chunk, whose cells may spend
+        differently: the loop's condition, and with it the step, would become batched.
 
     Returns:
       The state after the last update, and the metrics with a leading axis `[max_updates]` whose rows are zero from the

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from contracts import evolution, planning, preference, relabelling, two_cells
+from contracts import evolution, marginal_gains, planning, preference, relabelling, two_cells
 
-CLIENTS = [evolution, planning, preference, relabelling]
+CLIENTS = [evolution, marginal_gains, planning, preference, relabelling]
 KEYS = jax.random.split(jax.random.key(42), 2)
 
 
