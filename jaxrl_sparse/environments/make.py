@@ -1,0 +1,121 @@
+"""Environments by name: this library's, gymnax's and brax's, each imported when it is asked for."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jaxrl_sparse.base import require
+
+if TYPE_CHECKING:
+    from jaxrl_sparse.environments.base import Environment
+
+
+class Entry(NamedTuple):
+    """Where an environment is found, and what it is, in one line."""
+
+    module: str
+    class_name: str
+    summary: str
+
+
+ENVIRONMENTS: dict[str, Entry] = {
+    "hard-maze": Entry(
+        "jaxrl_sparse.environments.planar.hard_maze",
+        "HardMaze",
+        "a two-wheeled robot with bumpers and lasers in a deceptive maze, 2,000 steps, two reward areas",
+    ),
+    "point-2d": Entry(
+        "jaxrl_sparse.environments.planar.point_2d",
+        "Point2D",
+        "a point that walks in a square, 50 steps, four small reward areas: the cheapest",
+    ),
+    "redundant-arm": Entry(
+        "jaxrl_sparse.environments.planar.redundant_arm",
+        "RedundantArm",
+        "an arm of 20 joints in a plane that must not collide, 100 steps, three reward areas",
+    ),
+}
+
+ADAPTERS = {
+    "gymnax/<id>": "any environment registered with gymnax, such as gymnax/CartPole-v1",
+    "brax/<id>[/<backend>]": "any environment registered with brax (the `brax` extra), such as brax/ant/spring",
+}
+
+
+def make(name: str, **options: Any) -> "Environment[Any, Any]":
+    """Makes an environment.
+
+    Args:
+      name: a name of `names()`, `gymnax/<id>` or `brax/<id>[/<backend>]`.
+      **options: of the environment's constructor; `brax/` also takes `max_steps_in_episode`.
+
+    Returns:
+      The environment; its published constants are `environment.default_params`.
+
+    Raises:
+      ValueError: if the name or an option is unknown, or if brax is not installed.
+    """
+    prefix, _, rest = name.partition("/")
+    if prefix == "gymnax" and rest:
+        from jaxrl_sparse.environments.adapters.gymnax import make_gymnax
+
+        return make_gymnax(rest, **options)
+    if prefix == "brax" and rest:
+        require(
+            "environment",
+            name,
+            lambda _: importlib.util.find_spec("brax") is not None,
+            "an installation with the `brax` extra: pip install 'jaxrl_sparse[brax]'",
+        )
+        from jaxrl_sparse.environments.adapters.brax import make_brax
+
+        return make_brax(rest, **options)
+    require_known("environment", name, ENVIRONMENTS, [*ENVIRONMENTS, *ADAPTERS])
+    entry = ENVIRONMENTS[name]
+    factory = getattr(importlib.import_module(entry.module), entry.class_name)
+    require_options(options, parameter_names(factory))
+    return factory(**options)
+
+
+def names() -> tuple[str, ...]:
+    """The names of this library's own environments."""
+    return tuple(ENVIRONMENTS)
+
+
+def summaries() -> dict[str, str]:
+    """A line for every name, and for every form of name, that `make` takes; imports none of them."""
+    return {name: entry.summary for name, entry in ENVIRONMENTS.items()} | ADAPTERS
+
+
+def require_known(argument: str, got: str, known: Iterable[str], shown: Iterable[str]) -> None:
+    """Refuses a name that is not known, in one line that lists `shown`, the closest to `got` first.
+
+    Raises:
+      ValueError: if `got` is not in `known`.
+    """
+    shown = list(shown)
+    close = difflib.get_close_matches(got, shown, n=1, cutoff=0.4)
+    ordered = [*close, *(name for name in shown if name not in close)]
+    require(argument, got, lambda name: name in known, f"one of {', '.join(ordered)}")
+
+
+def require_options(options: dict[str, Any], known: Iterable[str]) -> None:
+    """Refuses options that a constructor does not take.
+
+    Raises:
+      ValueError: naming the first one that is unknown, and all that are known.
+    """
+    known = tuple(known)
+    for option in options:
+        require(
+            "option", option, lambda name: name in known, f"one of {', '.join(known)}" if known else "no option at all"
+        )
+
+
+def parameter_names(factory: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a factory's parameters, without *args and **kwargs."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(name for name, p in inspect.signature(factory).parameters.items() if p.kind not in variadic)

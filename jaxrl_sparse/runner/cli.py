@@ -1,0 +1,265 @@
+"""The command `jaxrl-sparse`: list, run, resume, plot.
+
+Bad input is answered by one line on standard error and exit status 2, before anything is written or compiled. A run
+that SIGINT or SIGTERM ended, after its save, exits with 130 or 143, as shells and schedulers expect of an interrupt.
+"""
+
+import contextlib
+import dataclasses
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxrl_sparse.base import require
+from jaxrl_sparse.runner import catalogue
+
+HELP = """\
+usage: jaxrl-sparse COMMAND ...
+
+  list                              the algorithms and environments, a line each
+  run ALGORITHM --env NAME [...]    start a run; `run ALGORITHM --help` lists every option
+  resume DIR [--budget N]           go on with an interrupted run, bit for bit
+  plot DIR                          draw a run: metrics, and what was discovered
+
+Start here (two minutes on a laptop):
+
+  jaxrl-sparse run novelty-search --env hard-maze
+
+Ctrl-C or SIGTERM ends a run cleanly: it saves, says how to go on, and exits with 130 or 143 (a second Ctrl-C stops at
+once). Bad input exits with 2.
+"""
+
+RUN_HELP = """\
+usage: jaxrl-sparse run ALGORITHM --env NAME [--seed N] [--budget N] [--out DIR] [...]
+
+algorithms (`jaxrl-sparse run ALGORITHM --help` lists the options of one):
+{algorithms}
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """Arguments of a run that every algorithm takes.
+
+    Attributes:
+      env: the environment, a name that `jaxrl-sparse list` shows.
+      seed: the same seed gives the same bits.
+      budget: the run ends with the first update that reaches it: evaluations, or environment steps where an algorithm
+        counts these.
+      out: a new directory for metrics, checkpoints and plots; None is runs/ALGORITHM-ENV-SEED.
+      env_options: options of the environment, as NAME=VALUE.
+      hidden_sizes: widths of the policy's hidden layers; None is those that the environment is published with.
+      save_seconds: between two checkpoints; there is always one at the start and at the end.
+    """
+
+    env: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    seed: int = 0
+    budget: int
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIRECTORY")] = None
+    env_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    hidden_sizes: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
+    save_seconds: float = 30.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResumeArguments:
+    """Goes on with an interrupted run from its last checkpoint, bit for bit.
+
+    Attributes:
+      directory: of the run.
+      budget: a new budget; None is the run's own.
+      save_seconds: between two checkpoints.
+    """
+
+    directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIRECTORY")]
+    budget: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    save_seconds: float = 30.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlotArguments:
+    """Draws a run as it stands at its last checkpoint.
+
+    Attributes:
+      directory: of the run.
+    """
+
+    directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIRECTORY")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return dispatch(arguments)
+    except ValueError as error:
+        print(f"jaxrl-sparse: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxrl-sparse: stopped at once; what has been saved stands", file=sys.stderr)
+        return 130
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Hands the arguments to their command; raises `ValueError` on bad ones."""
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "list": list_command,
+        "run": run_command,
+        "resume": resume_command,
+        "plot": plot_command,
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if arguments else 2
+    require("command", arguments[0], lambda name: name in commands, f"one of {', '.join(commands)}")
+    return commands[arguments[0]](arguments[1:])
+
+
+def list_command(arguments: list[str]) -> int:
+    """`jaxrl-sparse list`."""
+    require("list", arguments, lambda rest: not rest or rest == ["--help"], "no arguments")
+    from jaxrl_sparse import environments
+
+    print("algorithms\n" + algorithm_lines())
+    print(
+        "\nenvironments\n" + "\n".join(f"  {name:<24} {summary}" for name, summary in environments.summaries().items())
+    )
+    return 0
+
+
+def algorithm_lines() -> str:
+    """The algorithms of the catalogue, a line each."""
+    return "\n".join(f"  {name:<24} {entry.summary}" for name, entry in catalogue.ALGORITHMS.items())
+
+
+def run_command(arguments: list[str]) -> int:
+    """`jaxrl-sparse run ALGORITHM --env NAME ...`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(RUN_HELP.format(algorithms=algorithm_lines()), end="")
+        return 0 if arguments else 2
+    algorithm, rest = arguments[0], arguments[1:]
+    system = catalogue.entry(algorithm).load()
+    parsed = parse(run_arguments(algorithm, system), rest, f"jaxrl-sparse run {algorithm}")
+    from jaxrl_sparse.runner import launch
+
+    directory = parsed.out or Path("runs") / f"{algorithm}-{parsed.env.replace('/', '-')}-{parsed.seed}"
+    result = launch.run(
+        algorithm,
+        parsed.env,
+        parsed.config,
+        seed=parsed.seed,
+        budget=parsed.budget,
+        directory=directory,
+        environment_options=environment_options(parsed.env_options),
+        hidden_sizes=parsed.hidden_sizes,
+        save_seconds=parsed.save_seconds,
+    )
+    return conclude(directory, result)
+
+
+def run_arguments(algorithm: str, system: catalogue.System) -> type:
+    """The dataclass of all arguments of `run ALGORITHM`: those of every run, and the fields of its configuration."""
+    arguments = dataclasses.make_dataclass(
+        "Arguments",
+        [
+            ("budget", int, system.budget),
+            ("config", tyro.conf.OmitArgPrefixes[system.config], dataclasses.field(default_factory=system.config)),
+        ],
+        bases=(RunArguments,),
+        frozen=True,
+        kw_only=True,
+    )
+    summary = catalogue.entry(algorithm).summary
+    attributes = (RunArguments.__doc__ or "").partition("\n")[2]
+    arguments.__doc__ = f"{algorithm}: {summary}.\n{attributes}"
+    return arguments
+
+
+def environment_options(words: Sequence[str]) -> dict[str, Any]:
+    """Options from `NAME=VALUE`; a value is a bool, an int or a float if it reads as one, else a string."""
+    options = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        require("env_options", word, lambda _, given=equals: given, "NAME=VALUE")
+        options[name.replace("-", "_")] = literal(value)
+    return options
+
+
+def literal(word: str) -> Any:
+    """A bool, an int or a float if the word reads as one, else the word."""
+    if word in ("True", "False"):
+        return word == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return word
+
+
+def resume_command(arguments: list[str]) -> int:
+    """`jaxrl-sparse resume DIR`."""
+    parsed = parse(ResumeArguments, arguments, "jaxrl-sparse resume")
+    from jaxrl_sparse.runner import launch
+
+    result = launch.resume(parsed.directory, budget=parsed.budget, save_seconds=parsed.save_seconds)
+    return conclude(parsed.directory, result)
+
+
+def plot_command(arguments: list[str]) -> int:
+    """`jaxrl-sparse plot DIR`."""
+    parsed = parse(PlotArguments, arguments, "jaxrl-sparse plot")
+    from jaxrl_sparse.runner import launch
+
+    print("\n".join(f"drawn: {file}" for file in launch.plot(parsed.directory)))
+    return 0
+
+
+def conclude(directory: Path, result: Any) -> int:
+    """Says how a run ended, and draws it if it ended by itself; returns the exit status."""
+    if result.interrupted is not None:
+        print(
+            f"interrupted at update {result.position.updates:,} by {result.interrupted.name}; "
+            f"resume with: jaxrl-sparse resume {directory}",
+            file=sys.stderr,
+        )
+        return 128 + result.interrupted
+    from jaxrl_sparse.runner import launch, run_directory
+
+    description, _ = run_directory.read_description(directory)
+    numbers = {word: value for word, value in result.rows[-1].items() if isinstance(value, int | float)}
+    print("\n".join(f"{word:<24} {value:,.6g}" for word, value in numbers.items() if word != "step"))
+    print("\n".join(f"drawn: {file}" for file in launch.draw(directory, description, result)))
+    return 0
+
+
+def parse(arguments_class: type, arguments: list[str], program: str) -> Any:
+    """Parses with tyro, whose boxes on an error become the message of a `ValueError`."""
+    boxes = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxes):
+            return tyro.cli(arguments_class, args=arguments, prog=program)
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        raise ValueError(f"{one_line(boxes.getvalue())}; see {program} --help") from None
+
+
+def one_line(boxes: str) -> str:
+    """The first paragraph of an error box, and the argument that a second one shows: what was got, what is taken."""
+    paragraphs: list[list[str]] = [[]]
+    for line in boxes.splitlines():
+        text = line.strip().removeprefix("│").removesuffix("│").strip()
+        if text and set(text) == {"─"}:
+            paragraphs.append([])
+        elif text and text[0] not in "╭╰":
+            paragraphs[-1].append(text)
+    message = " ".join(paragraphs[0])
+    shown = [text for text in (paragraphs[1] if len(paragraphs) > 1 else []) if text.startswith("--")]
+    return f"{message}, takes {shown[0]}" if shown else message
+
+
+if __name__ == "__main__":
+    sys.exit(main())

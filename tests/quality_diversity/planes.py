@@ -1,0 +1,35 @@
+"""A problem whose behaviour is the genome itself: what an algorithm should do can be told by hand."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl_sparse.quality_diversity.problems import Evaluation, Problem
+
+BOUNDS = ((-5.0, -5.0), (5.0, 5.0))
+
+
+def nobody(genomes):
+    return jnp.zeros(len(genomes), bool)
+
+
+def plane(broken=nobody, see=None):
+    """Genomes [x, y]: descriptor (x, y), reward x, area 0 where x > 0; NaN rewards where `broken` says so.
+
+    `see` is shown all genomes that are evaluated.
+    """
+
+    def evaluate_genomes(key, genomes):
+        del key
+        if see is not None:
+            jax.debug.callback(see, genomes)
+        rewards = jnp.where(broken(genomes), jnp.nan, genomes[:, 0])
+        return Evaluation(
+            rewards=rewards,
+            descriptors=genomes,
+            ground_truth=genomes,
+            areas=jnp.where(genomes[:, 0] > 0, 0, -1).astype(jnp.int32),
+            render_states=genomes,
+            environment_steps=jnp.full(len(genomes), 3, jnp.int32),
+        )
+
+    return Problem(evaluate_genomes, 2, 2, BOUNDS, num_areas=1, render_size=2, descriptor_bounds=BOUNDS)

@@ -1,0 +1,90 @@
+import json
+
+import jax.numpy as jnp
+import pytest
+
+from jaxrl_sparse.base import config
+from jaxrl_sparse.runner import run_directory
+from jaxrl_sparse.runner.checkpoints import CheckpointError
+
+DESCRIPTION = {
+    "algorithm": "toy",
+    "environment": "maze",
+    "environment_options": {"walls": True},
+    "hidden_sizes": [5, 5],
+    "config": {},
+    "seed": 0,
+}
+
+
+@config
+class Inner:
+    sizes: tuple[int, ...] = (5, 5)
+    rate: float = 0.5
+
+
+@config
+class Outer:
+    name: str = "gaussian"
+    inner: Inner = Inner()
+    count: int = 3
+    flag: bool = True
+
+
+def test_description_and_budget_come_back(tmp_path):
+    run_directory.create(tmp_path / "a" / "b", DESCRIPTION, 300)
+    assert run_directory.read_description(tmp_path / "a" / "b") == (DESCRIPTION, 300)
+
+
+def test_a_directory_that_holds_anything_is_refused(tmp_path):
+    run_directory.create(tmp_path / "run", DESCRIPTION, 300)
+    with pytest.raises(ValueError, match=r"out: .*this one holds another run; `jaxrl-sparse resume .*run` goes on"):
+        run_directory.create(tmp_path / "run", DESCRIPTION, 300)
+    (tmp_path / "file").write_text("")
+    for taken in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ValueError, match=r"out: .*this one holds other files"):
+            run_directory.create(taken, DESCRIPTION, 300)
+    with pytest.raises(ValueError, match=r"out: .*can be written"):
+        run_directory.create(tmp_path / "file" / "run", DESCRIPTION, 300)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}", json.dumps({"budget": 3, "algorithm": "toy"})])
+def test_a_damaged_or_foreign_config_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / run_directory.CONFIG).write_text(content)
+    with pytest.raises(CheckpointError, match=r"config\.json") as error:
+        run_directory.read_description(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_configurations_survive_json():
+    described = run_directory.describe_config(Outer(inner=Inner(sizes=(7,), rate=jnp.float32(0.25)), count=4))
+    assert json.loads(json.dumps(described)) == described
+    assert run_directory.parse_config(Outer, described) == Outer(inner=Inner(sizes=(7,), rate=0.25), count=4)
+
+
+@pytest.mark.parametrize("change", [{"count": None}, {"more": 1}])
+def test_configurations_of_other_fields_are_refused(change):
+    described = run_directory.describe_config(Outer())
+    described = {name: value for name, value in {**described, **change}.items() if value is not None}
+    with pytest.raises(CheckpointError, match=rf"config: .*{next(iter(change))!r}"):
+        run_directory.parse_config(Outer, described)
+
+
+def test_metrics_are_cut_after_the_checkpoint(tmp_path):
+    path = tmp_path / run_directory.METRICS
+    path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"st')
+    assert run_directory.read_rows(path) == [{"step": 0}, {"step": 1}, {"step": 2}]
+    with pytest.raises(CheckpointError, match="truncated"):
+        run_directory.cut_metrics(tmp_path, 4)
+    run_directory.cut_metrics(tmp_path, 2)
+    assert path.read_text() == '{"step": 0}\n{"step": 1}\n'
+    run_directory.cut_metrics(tmp_path, 0)
+    assert path.read_text() == ""
+
+
+def test_every_session_leaves_its_versions(tmp_path):
+    run_directory.record_versions(tmp_path, 0)
+    run_directory.record_versions(tmp_path, 7)
+    sessions = json.loads((tmp_path / run_directory.VERSIONS).read_text())
+    assert [session["updates"] for session in sessions] == [0, 7]
+    assert {"python", "device", "jax", "jaxrl_sparse"} <= sessions[1].keys()
