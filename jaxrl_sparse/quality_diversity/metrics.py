@@ -136,7 +136,8 @@ def ground_truth_cells(ground_truth: Float[Array, "B 2"], bounds: Bounds) -> Int
     Source: the evaluation scripts of Paolo et al., "Discovering and Exploiting Sparse Rewards in a Learned Behavior
     Space" (STAX), as published.
     """
-    edges = np.linspace(*np.asarray(bounds, np.float64), GRID_SIZE + 1).astype(np.float32)
+    lows, highs = np.asarray(bounds, np.float64)
+    edges = np.linspace(lows, highs, GRID_SIZE + 1).astype(np.float32)
     first_edge_not_below = jnp.sum(ground_truth[:, None, :] > edges, axis=1, dtype=jnp.int32)
     places = jnp.maximum(first_edge_not_below, 1) - 1
     inside = jnp.all(jnp.logical_and(ground_truth >= edges[0], ground_truth <= edges[-1]), axis=-1)

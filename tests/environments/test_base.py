@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from environments.probes import Counter, Drift, assert_trees_close
 
-KEY = jax.random.key(0)
-
 
 @pytest.fixture(scope="module")
 def counter():
@@ -17,10 +15,12 @@ def counter():
 
 def play(environment, actions):
     """Observations, rewards, both flags and final observations of one environment that starts anew by itself."""
-    _, state = environment.reset(KEY)
+    _, state = environment.reset(jax.random.key(0))
     rows = []
     for action in actions:
-        observation, state, reward, terminated, truncated, info = environment.step(KEY, state, jnp.float32(action))
+        observation, state, reward, terminated, truncated, info = environment.step(
+            jax.random.key(0), state, jnp.float32(action)
+        )
         rows.append((observation[0], reward, terminated, truncated, info["final_observation"][0], state.time))
     return np.array(rows, float).T
 
@@ -38,23 +38,25 @@ def test_step_resets_where_the_episode_ended(counter):
 
 
 def test_info_repeats_the_flags(counter):
-    _, state = counter.reset(KEY)
-    *_, terminated, truncated, info = counter.step(KEY, state, jnp.float32(5))
+    _, state = counter.reset(jax.random.key(0))
+    *_, terminated, truncated, info = counter.step(jax.random.key(0), state, jnp.float32(5))
     assert (bool(terminated), bool(truncated), float(info["discount"])) == (True, False, 0.0)
     assert info["terminated"] == terminated and info["truncated"] == truncated
 
 
 def test_params_can_be_given_and_batched(counter):
     params = counter.default_params.replace(max_steps_in_episode=jnp.array([1, 2]))
-    _, state = counter.reset(KEY)
-    *_, truncated, _ = jax.vmap(counter.step, in_axes=(None, None, None, 0))(KEY, state, jnp.float32(1), params)
+    _, state = counter.reset(jax.random.key(0))
+    *_, truncated, _ = jax.vmap(counter.step, in_axes=(None, None, None, 0))(
+        jax.random.key(0), state, jnp.float32(1), params
+    )
     np.testing.assert_array_equal(truncated, [True, False])
 
 
 def test_step_and_reset_use_keys_of_their_own():
     environment = Drift()
     params = environment.default_params.replace(max_steps_in_episode=1)
-    _, state = environment.reset(KEY, params)
+    _, state = environment.reset(jax.random.key(0), params)
     observation, next_state, *_, info = environment.step(jax.random.key(5), state, jnp.zeros(2), params)
     step_key, reset_key = jax.random.split(jax.random.key(5))
     stepped, *_ = environment.step_env(step_key, state, jnp.zeros(2), params)

@@ -20,6 +20,11 @@ def policy(key, observations):
     return 0.2 + 0.1 * noise - 0.1 * observations, {"log_probs": -jnp.sum(noise**2, axis=-1)}
 
 
+def again(rollout_state):
+    """The same start with a key that may be used once more."""
+    return rollout_state._replace(key=jax.random.clone(rollout_state.key))
+
+
 def go_on(rollout_state, num_steps):
     return rollout(BATCH, policy, num_steps, rollout_state, PARAMS, info_entries=("travelled",))
 
@@ -31,12 +36,12 @@ def start():
 
 @pytest.fixture(scope="module")
 def long(start):
-    return jax.jit(go_on, static_argnums=1)(start, NUM_STEPS)
+    return jax.jit(go_on, static_argnums=1)(again(start), NUM_STEPS)
 
 
 def test_rollout_equals_a_loop(start, long):
     act, step = jax.jit(policy), jax.jit(BATCH.step)
-    observations, states, key = start
+    observations, states, key = again(start)
     for t in range(NUM_STEPS):
         key, policy_key, environment_key = jax.random.split(key, 3)
         actions, extras = act(policy_key, observations)
@@ -50,7 +55,7 @@ def test_rollout_equals_a_loop(start, long):
 
 def test_pieces_make_the_whole(start, long):
     piece = jax.jit(go_on, static_argnums=1)
-    first, middle = piece(start, NUM_STEPS // 2)
+    first, middle = piece(again(start), NUM_STEPS // 2)
     second, end = piece(middle, NUM_STEPS // 2)
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), first, second)
     assert_trees_close((joined, end), long, rtol=1e-5, atol=1e-6)
@@ -75,7 +80,7 @@ def test_next_observations_are_from_before_the_reset(long):
 )
 def test_rollout_refuses(start, num_steps, entries, message):
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(lambda state: rollout(BATCH, policy, num_steps, state, PARAMS, entries), start)
+        jax.eval_shape(lambda state: rollout(BATCH, policy, num_steps, state, PARAMS, entries), again(start))
 
 
 def test_rollout_refuses_a_word_twice(start):
@@ -83,7 +88,7 @@ def test_rollout_refuses_a_word_twice(start):
         step=lambda *arguments: (*(out := BATCH.step(*arguments))[:5], {**out[5], "log_probs": out[2]})
     )
     with pytest.raises(ValueError, match="info_entries: got 'log_probs', takes words that"):
-        jax.eval_shape(lambda state: rollout(twice, policy, 1, state, PARAMS, ("log_probs",)), start)
+        jax.eval_shape(lambda state: rollout(twice, policy, 1, state, PARAMS, ("log_probs",)), again(start))
 
 
 GENOMES = jnp.array([[0.9, 0.0], [0.0, 0.1], [0.3, -0.2], [-0.2, 0.2], [0.25, 0.0]])
@@ -117,9 +122,10 @@ def one_by_one(key, num_steps):
     """The same episodes, a loop over rows and steps in Python."""
     step_env, reset_env = jax.jit(ENVIRONMENT.step_env), jax.jit(ENVIRONMENT.reset_env)
     reset_key, step_key = jax.random.split(key)
+    reset_keys = jax.random.split(reset_key, len(GENOMES))
     rows = []
     for i, genome in enumerate(GENOMES):
-        observation, state = reset_env(jax.random.split(reset_key, len(GENOMES))[i], PARAMS)
+        observation, state = reset_env(reset_keys[i], PARAMS)
         total, times, seen = 0.0, 0, jnp.zeros(2)
         for t in range(num_steps):
             row_key = jax.random.split(jax.random.fold_in(step_key, t), len(GENOMES))[i]
@@ -156,7 +162,10 @@ def test_too_few_steps_leave_both_flags_false():
 
 def test_swept_episodes_equal_single_ones(whole):
     """A sweep batches the loop's predicate: a member that is done early stays as it is."""
-    swept = jax.jit(jax.vmap(lambda key: episodes(key, 9)))(jnp.stack([jax.random.key(1), jax.random.key(8)]))
+    keys = jnp.stack([jax.random.key(1), jax.random.key(8)])
+    # The detector takes the slices of a key that was split under vmap for one and the same.
+    with jax.debug_key_reuse(False):
+        swept = jax.jit(jax.vmap(lambda key: episodes(key, 9)))(keys)
     *ends, accumulated = jax.tree.map(lambda leaf: leaf[1], swept)
     assert_trees_close((*ends, accumulated), tuple(whole), rtol=1e-5, atol=1e-6)
 

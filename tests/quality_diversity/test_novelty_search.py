@@ -36,8 +36,8 @@ def test_novelties_are_those_among_candidates_and_archive():
     genomes, archived = rng.normal(size=(9, 2)), rng.normal(size=(4, 2))
     genomes[4] = np.inf
     rows = individuals_of(archived)
-    archive = archive_append(archive_init(rows, 20), rows, jnp.ones(4, bool))
-    novelties = candidate_novelties(individuals_of(genomes), archive, 3)
+    archive = jax.jit(archive_append)(archive_init(rows, 20), rows, jnp.ones(4, bool))
+    novelties = jax.jit(candidate_novelties, static_argnums=2)(individuals_of(genomes), archive, 3)
     valid = np.arange(9) != 4
     np.testing.assert_allclose(
         np.asarray(novelties)[valid], brute_force_novelties(genomes[valid], archived, 3), rtol=1e-5

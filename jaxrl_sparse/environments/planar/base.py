@@ -62,7 +62,7 @@ def proximity_reward(
 
     Args:
       position: in world units.
-      reward_areas: discs, at least one; where several hold the position, the first one pays.
+      reward_areas: discs, at least one; where they overlap, the one that pays most counts.
 
     Returns:
       The reward, in [0, 1], and the index of the disc; -1 where none.
@@ -70,6 +70,5 @@ def proximity_reward(
     centers = np.array([area.center for area in reward_areas], np.float32)
     radii = np.array([area.radius for area in reward_areas], np.float32)
     closeness = 1 - jnp.sqrt(jnp.sum((position - centers) ** 2, axis=1)) / radii
-    inside = closeness > 0
-    area = jnp.argmax(inside).astype(jnp.int32)
-    return jnp.where(inside[area], closeness[area], 0.0), jnp.where(inside[area], area, -1)
+    reward = jnp.maximum(jnp.max(closeness), 0.0)
+    return reward, jnp.where(reward > 0, jnp.argmax(closeness).astype(jnp.int32), -1)

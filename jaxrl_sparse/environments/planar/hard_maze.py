@@ -203,9 +203,7 @@ def _pixel(coordinate: Float[Array, "*lasers"]) -> Int32[Array, "*lasers"]:
     return jnp.floor(coordinate / UNITS_PER_PIXEL + 0.5).astype(jnp.int32)
 
 
-def _compensated_sum(
-    total: Float[Array, ""], term: Float[Array, ""]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _compensated_sum(total: Float[Array, ""], term: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The sum, and what rounding has cut off from it: added to the next term, 2,000 roundings do not add up."""
     new_total = total + term
     return new_total, term - (new_total - total)

@@ -12,8 +12,6 @@ from jaxrl_sparse.environments.make import make
 from jaxrl_sparse.environments.rollouts import rollout, start_rollout
 from jaxrl_sparse.environments.vectorized import vectorize
 
-KEY = jax.random.key(0)
-
 
 class Slide(envs.Env):
     """A point on a line, in brax's interface and with brax's habits: a Python reward, float `done`, raw keys."""
@@ -53,7 +51,7 @@ def play(environment, action, num_steps):
         observation, state, *outcome, info = environment.step(key, state, jnp.full(1, action))
         return state, (observation, state, *outcome, info["final_observation"][0], info["height"])
 
-    _, state = environment.reset(KEY)
+    _, state = environment.reset(jax.random.key(0))
     return state, jax.lax.scan(step, state, jax.random.split(jax.random.key(1), num_steps))[1]
 
 
@@ -90,7 +88,7 @@ def test_runs_in_batches(slide):
     def run(key):
         return rollout(batch, policy, 9, start_rollout(batch, key, params), params, ("height",))
 
-    trajectory, _ = jax.jit(run)(KEY)
+    trajectory, _ = jax.jit(run)(jax.random.key(0))
     moved = trajectory.next_observations - trajectory.observations
     np.testing.assert_allclose(moved, trajectory.actions, atol=1e-6)
     np.testing.assert_allclose(trajectory.extras["height"], 2 * trajectory.next_observations[..., 0], rtol=1e-6)
@@ -106,7 +104,7 @@ def test_types_are_strong_and_do_not_change_in_a_step(slide):
         observation, state = slide.reset_env(key, params)
         return (observation, state), slide.step_env(key, state, jnp.zeros(1), params)
 
-    first, (observation, state, reward, terminated, _) = jax.eval_shape(two, KEY)
+    first, (observation, state, reward, terminated, _) = jax.eval_shape(two, jax.random.key(0))
     kinds = [
         jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
         for tree in (first, (observation, state))
@@ -123,8 +121,8 @@ def test_copies_are_alike(slide, duplicate):
     twin = duplicate(environment)
     assert twin.name == environment.name == "brax/slide/spring" and slide.name == "brax/slide"
     assert twin.default_params.max_steps_in_episode == 5
-    _, state = twin.reset(KEY)
-    observation, *_ = twin.step_env(KEY, state, jnp.ones(1), twin.default_params)
+    _, state = twin.reset(jax.random.key(0))
+    observation, *_ = twin.step_env(jax.random.key(0), state, jnp.ones(1), twin.default_params)
     assert_trees_close(observation, state.physics.obs + 0.5, rtol=1e-6)
 
 
@@ -162,7 +160,7 @@ def test_inverted_pendulum():
     def run(key):
         return rollout(batch, policy, 45, start_rollout(batch, key, params), params)
 
-    trajectory, end = jax.jit(run)(KEY)
+    trajectory, end = jax.jit(run)(jax.random.key(0))
     np.testing.assert_array_equal(trajectory.terminated, np.abs(trajectory.next_observations[..., 1]) > 0.2)
     assert trajectory.terminated[:, :2].sum() > 4 and not trajectory.terminated[:, 2:].any()
     np.testing.assert_array_equal(np.flatnonzero(trajectory.truncated[:, 2]), [19, 39])
