@@ -49,7 +49,7 @@ class Environment(Generic[StateT, ParamsT]):
 
     @property
     def name(self) -> str:
-        """The environment's name in `environments.make`."""
+        """The name of its class."""
         return type(self).__name__
 
     @property

@@ -161,8 +161,7 @@ def require_environment(environment: Any) -> None:
 def _reset_rows(
     done: Bool[Array, "B"], batch: PyTree, capacity: int, fresh: Callable[[Int[Array, "K"]], PyTree]
 ) -> PyTree:
-    """Replaces the rows of `batch` that are done by `fresh(rows)`, `capacity` rows per round, in as many rounds as it
-    takes."""
+    """Replaces the rows of `batch` that are done by `fresh(rows)`, `capacity` rows per round of a loop."""
     rank = jnp.cumsum(done, dtype=jnp.int32)
 
     def replace(carry):

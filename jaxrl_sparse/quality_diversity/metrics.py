@@ -179,10 +179,10 @@ def evaluation_metrics(problem: Problem, individuals: Individuals) -> Metrics:
 
 
 def champions_and(history: History, individuals: Individuals, mask: Array) -> Discoveries:
-    """The champions of all reward areas together with other individuals, for plots.
+    """The champions of all reward areas, other individuals, and the cells that were visited, for plots.
 
     Args:
-      history: holds the champions.
+      history: holds the champions and the visits.
       individuals: N others.
       mask: which of them count.
     """
@@ -196,4 +196,5 @@ def champions_and(history: History, individuals: Individuals, mask: Array) -> Di
         rewards=both.rewards,
         areas=both.areas,
         mask=jnp.concatenate([jnp.isfinite(history.champion_rewards), mask]),
+        visits=history.visits,
     )

@@ -60,12 +60,14 @@ class Discoveries(NamedTuple):
       rewards: `[N]`.
       areas: `[N]` int32; -1 where none.
       mask: `[N]` bool, which rows hold an individual.
+      visits: `[50 * 50]` int32, how many of all evaluated individuals ended in each cell of the ground-truth grid.
     """
 
     ground_truth: Float[Array, "N 2"]
     rewards: Float[Array, "N"]
     areas: Int[Array, "N"]
     mask: Bool[Array, "N"]
+    visits: Int[Array, "cells"]
 
 
 class Problem(NamedTuple):

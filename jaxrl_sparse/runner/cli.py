@@ -7,15 +7,19 @@ that SIGINT or SIGTERM ended, after its save, exits with 130 or 143, as shells a
 import contextlib
 import dataclasses
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 from jaxrl_sparse.base import require
 from jaxrl_sparse.runner import catalogue
+
+FUSION_FLAG = "xla_cpu_experimental_ynn_fusion_type"
 
 HELP = """\
 usage: jaxrl-sparse COMMAND ...
@@ -94,6 +98,8 @@ class PlotArguments:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # Read when jax makes its first array, which is later.
+    os.environ["XLA_FLAGS"] = safe_xla_flags(jax.__version_info__, os.environ.get("XLA_FLAGS", ""))
     try:
         return dispatch(arguments)
     except ValueError as error:
@@ -102,6 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("jaxrl-sparse: stopped at once; what has been saved stands", file=sys.stderr)
         return 130
+
+
+def safe_xla_flags(jax_version: tuple[int, ...], flags: str) -> str:
+    """The XLA flags, with a fusion switched off that computes wrong rows on CPUs in jax before 0.11.
+
+    `vmap` of a reduction of a small matrix-vector product is wrong there from row 32,768 on. A setting of one's own for
+    this fusion stays.
+    """
+    if jax_version >= (0, 11) or FUSION_FLAG in flags:
+        return flags
+    return f"{flags} --{FUSION_FLAG}=-reduce".strip()
 
 
 def dispatch(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch, Rectangle
 
@@ -16,6 +17,8 @@ CURVE = "#2563eb"
 UNREWARDED = "#64748b"
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 AREA_COLORS = ("#d55e00", "#009e73", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9")
+# Cells that were visited: the curve's blue, most of it transparent.
+TINT = ListedColormap([(0.15, 0.39, 0.92, 0.16)])
 NUM_COLUMNS = 3
 
 
@@ -75,18 +78,21 @@ def curve_words(rows: Sequence[Mapping[str, Any]], against: str) -> tuple[list[s
 def discovery_map(environment: Any, discoveries: Any, title: str, row: Mapping[str, Any]) -> Figure:
     """The behaviours that a run has found, drawn over the world of a planar environment.
 
-    Every discovery is a dot where its episode ended; those that were rewarded have the colour of their reward area,
-    which is outlined and labelled with the best reward found in it.
+    Cells of the coverage grid in which any episode ended are tinted. Every discovery that was kept is a dot where its
+    episode ended; those that were rewarded have the colour of their reward area, which is outlined and labelled with
+    the best reward found in it.
 
     Args:
       environment: a `PlanarEnvironment`.
-      discoveries: numpy arrays `ground_truth[N, 2]` (descriptors), `rewards[N]`, `areas[N]` (-1: none), `mask[N]`.
+      discoveries: numpy arrays `ground_truth[N, 2]` (descriptors), `rewards[N]`, `areas[N]` (-1: none), `mask[N]`
+        and `visits[n * n]`, episodes that ended in each cell of a square grid over the descriptor's bounds, row-major.
       title: what was run.
       row: the last metrics, of which `coverage` and `evaluations` are shown.
     """
     found = np.asarray(discoveries.mask, dtype=bool)
     positions = np.asarray(environment.world_position(np.asarray(discoveries.ground_truth)))[found]
     areas, rewards = np.asarray(discoveries.areas)[found], np.asarray(discoveries.rewards)[found]
+    visits = visited_cells(np.asarray(discoveries.visits))
     (low_x, low_y), (high_x, high_y) = environment.world_bounds
     figure = Figure(figsize=(7.2, 7.9), layout="constrained")
     axes = figure.add_subplot()
@@ -94,6 +100,7 @@ def discovery_map(environment: Any, discoveries: Any, title: str, row: Mapping[s
     axes.imshow(
         np.asarray(environment.scene(512)), extent=image_extent(environment), origin="upper", interpolation="nearest"
     )
+    axes.pcolormesh(*cell_corners(environment, visits.shape[0]), visits, cmap=TINT, vmin=0, vmax=1, zorder=1)
     axes.scatter(*positions[areas < 0].T, s=13, color=UNREWARDED, alpha=0.6, linewidths=0, zorder=3)
     for index, area in enumerate(environment.reward_areas):
         color = AREA_COLORS[index % len(AREA_COLORS)]
@@ -119,6 +126,21 @@ def discovery_map(environment: Any, discoveries: Any, title: str, row: Mapping[s
     for spine in axes.spines.values():
         spine.set_color(FAINT)
     return figure
+
+
+def visited_cells(visits: np.ndarray) -> np.ndarray:
+    """`[n, n]`, 1 where a cell was visited and masked elsewhere, with the first descriptor along the columns."""
+    side = int(np.sqrt(visits.size))
+    visited = (visits.reshape(side, side) > 0).T
+    return np.ma.masked_where(~visited, visited.astype(float))
+
+
+def cell_corners(environment: Any, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """World coordinates `x[side + 1, side + 1]`, `y[...]` of the corners of a grid over the descriptor's bounds."""
+    first, second = (np.linspace(low, high, side + 1) for low, high in zip(*environment.descriptor_bounds, strict=True))
+    corners = np.stack(np.meshgrid(first, second), axis=-1).astype(np.float32)
+    world = np.asarray(environment.world_position(corners))
+    return world[..., 0], world[..., 1]
 
 
 def image_extent(environment: Any) -> tuple[float, float, float, float]:

@@ -192,3 +192,16 @@ def test_help_tells_what_there_is(capfd, monkeypatch, arguments, words):
 def test_options_of_environments_are_read_by_their_looks():
     words = ["a-b=True", "c=3", "d=.5", "e=mjx", "f=x=y"]
     assert cli.environment_options(words) == {"a_b": True, "c": 3, "d": 0.5, "e": "mjx", "f": "x=y"}
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "expected"),
+    [
+        ((0, 10, 1), "", "--xla_cpu_experimental_ynn_fusion_type=-reduce"),
+        ((0, 10, 0), "--xla_a=1", "--xla_a=1 --xla_cpu_experimental_ynn_fusion_type=-reduce"),
+        ((0, 10, 1), "--xla_cpu_experimental_ynn_fusion_type=", "--xla_cpu_experimental_ynn_fusion_type="),
+        ((0, 11, 2), "--xla_a=1", "--xla_a=1"),
+    ],
+)
+def test_wrong_reductions_are_switched_off_where_jax_has_them(version, flags, expected):
+    assert cli.safe_xla_flags(version, flags) == expected

@@ -24,6 +24,7 @@ def world(y_axis_down):
     )
     return SimpleNamespace(
         world_bounds=((-10.0, 100.0), (30.0, 140.0)),
+        descriptor_bounds=((0.0, 0.0), (1.0, 1.0)),
         image_y_axis_down=y_axis_down,
         reward_areas=areas,
         world_position=lambda descriptors: descriptors * 40.0 + np.array([-10.0, 100.0]),
@@ -36,6 +37,8 @@ DISCOVERIES = SimpleNamespace(
     rewards=np.array([0.0, 0.25, 0.5, 2.0, 0.0], np.float32),
     areas=np.array([-1, 0, 0, 1, -1]),
     mask=np.array([True, True, True, True, False]),
+    # Four by four cells, the second coordinate fastest: one visit, in cell (1, 2).
+    visits=np.eye(1, 16, 6, dtype=int)[0],
 )
 
 
@@ -56,11 +59,20 @@ def test_points_lie_on_the_pixels_of_the_scene_where_they_are_in_the_world(drawn
         x, y = axes.transData.transform(world_position)
         return tuple(image.get_cursor_data(MouseEvent("", axes.figure.canvas, x, y)))
 
-    unrewarded = axes.collections[0].get_offsets()
+    unrewarded = axes.collections[1].get_offsets()
     np.testing.assert_allclose(unrewarded, [[-2.5, 107.5]])
     assert color_at(unrewarded[0]) == (1.0, 0.0, 0.0)
     for other in ((-2.5, 112.6), (2.6, 107.5), (-2.5, 132.5), (22.5, 107.5)):
         assert color_at(other) == (1.0, 1.0, 1.0)
+
+
+def test_visited_cells_are_tinted_where_they_are_in_the_world(drawn):
+    _, axes = drawn
+    tinted = axes.collections[0]
+    visited = ~np.ma.getmaskarray(tinted.get_array().reshape(4, 4))
+    # Cell (1, 2) of the descriptor: x from -10 + 10, y from 100 + 20.
+    corners = np.asarray(tinted.get_coordinates())[:-1, :-1][visited]
+    np.testing.assert_allclose(corners, [[0.0, 120.0]])
 
 
 def test_the_image_points_where_the_world_does(drawn):
@@ -71,7 +83,7 @@ def test_the_image_points_where_the_world_does(drawn):
 
 def test_rewarded_behaviours_have_the_colour_of_their_area(drawn):
     _, axes = drawn
-    _, first, second, third = axes.collections
+    _, _, first, second, third = axes.collections
     np.testing.assert_allclose(first.get_offsets(), [[0.0, 130.0], [2.0, 132.0]], atol=1e-5)
     np.testing.assert_allclose(second.get_offsets(), [[20.0, 110.0]])
     assert len(third.get_offsets()) == 0

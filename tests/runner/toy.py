@@ -72,6 +72,7 @@ INPUTS = np.array([0.75, 0.25], np.float32)
 
 ENVIRONMENT = SimpleNamespace(
     world_bounds=((0.0, 0.0), (1.0, 1.0)),
+    descriptor_bounds=((0.0, 0.0), (1.0, 1.0)),
     image_y_axis_down=False,
     reward_areas=(),
     world_position=lambda descriptors: descriptors,
@@ -82,8 +83,9 @@ ENVIRONMENT = SimpleNamespace(
 def discoveries(state):
     mask = jnp.arange(CAPACITY) < state.visited["size"]
     points = state.visited["points"]
+    areas = jnp.full(CAPACITY, -1, jnp.int32)
     return SimpleNamespace(
-        ground_truth=points, rewards=points[:, 0], areas=jnp.full(CAPACITY, -1, jnp.int32), mask=mask
+        ground_truth=points, rewards=points[:, 0], areas=areas, mask=mask, visits=jnp.zeros(4, jnp.int32)
     )
 
 

@@ -54,9 +54,9 @@ class RedundantArm(PlanarEnvironment[RedundantArmState, EnvironmentParams]):
 
     The arm starts as a spiral at rest. A control step is two substeps of dt = 0.01: w' = w + a dt / 2 and
     angle' = angle + w' dt for every joint, if that is legal; otherwise the arm stays where it is and the episode
-    terminates. It is illegal where a joint is outside [0, 1)^2 or strictly inside one of four
-    walls, where two of the 21 joints are closer than 0.0475 in |dx| + |dy|, or where half the distance that the end
-    effector would move plus the last joint's w (radians per second: mixed units, as published) exceeds 1.
+    terminates. It is illegal where a joint is outside [0, 1)^2 or strictly inside one of four walls, where two of the
+    21 joints are closer than 0.0475 in |dx| + |dy|, or where half the distance that the end effector would move plus
+    the last joint's w (radians per second: mixed units, as published) exceeds 1.
 
     The observation is angle / pi; the action a is clipped to [-1, 1]^20. The end effector is the descriptor. At the
     end of the episode it is paid (R - d) / R for its distance d < R = 0.05 from one of three goals, whether a collision

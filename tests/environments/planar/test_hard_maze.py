@@ -139,8 +139,8 @@ def test_reference_final_poses_of_genomes(params):
 def test_straight_line_in_free_space(scripted):
     steps = np.arange(101)
     x, y, heading = scripted["straight"][:101, :3].T
-    np.testing.assert_allclose(x, 60 + steps * np.cos(np.pi / 4), atol=1e-3)
-    np.testing.assert_allclose(y, 450 + steps * np.sin(np.pi / 4), atol=1e-3)
+    np.testing.assert_allclose(x, 60 + steps * np.cos(np.pi / 4), atol=2e-5)
+    np.testing.assert_allclose(y, 450 + steps * np.sin(np.pi / 4), atol=5e-5)
     np.testing.assert_allclose(heading, np.pi / 4, atol=1e-6)
 
 

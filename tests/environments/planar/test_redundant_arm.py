@@ -148,6 +148,7 @@ def test_joints_and_collisions_against_brute_force():
 def test_collision_of_one_joint():
     expected = {
         (0.5, 0.1): True,
+        (0.5, 0.0): False,
         (0.5, 0.85): True,
         (0.1, 0.5): True,
         (0.9, 0.5): True,
