@@ -9,23 +9,24 @@ from contracts import two_cells
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS
 from jaxrl_sparse.runner import catalogue, checkpoints
 
+# Not too small: loops of a few iterations are unrolled, which compiles for longer than it saves.
 # Of each algorithm: the environment, static fields of toy size, a float to sweep, and the leaves that its key draws.
 TOYS = {
     "novelty-search": (
         "point-2d",
-        {"population_size": 4, "num_neighbors": 2, "archive_additions": 2, "archive_capacity": 32},
+        {"population_size": 16, "num_neighbors": 2, "archive_additions": 2, "archive_capacity": 64},
         {"mutation_sigma": 0.5},
         (".key", ".population.genomes", ".population.evaluation.ground_truth"),
     ),
     "map-elites": (
         "point-2d",
-        {"population_size": 4, "batch_size": 4, "grid_shape": (5, 5)},
+        {"population_size": 16, "batch_size": 16, "grid_shape": (8, 8)},
         {"mutation_sigma": 0.5},
         (".key", ".archive.entries.genomes", ".archive.entries.evaluation.ground_truth"),
     ),
     "random-search": (
         "point-2d",
-        {"population_size": 4, "archive_additions": 2, "archive_capacity": 32},
+        {"population_size": 16, "archive_additions": 2, "archive_capacity": 64},
         {"genome_bound": 0.5},
         (".key", ".population.genomes", ".population.evaluation.ground_truth"),
     ),
@@ -40,7 +41,7 @@ def test_no_algorithm_is_left_out():
 @pytest.fixture(scope="module", params=TOYS)
 def toy(request):
     environment, static_fields, swept, random_parts = TOYS[request.param]
-    system, task = catalogue.bind(request.param, environment, (), (3,))
+    system, task = catalogue.bind(request.param, environment, (), (4,))
     config = system.config(**static_fields)
     configs = (config, dataclasses.replace(config, **swept))
     return two_cells.TwoCells(task.make, configs, task.inputs), config, system, task, random_parts
@@ -59,7 +60,9 @@ def test_contract(toy, tmp_path):
         checkpoints.save(tmp_path, state, 5, {EVALUATIONS: 1}, {"toy": True})
 
     def load(like):
-        return checkpoints.restore(tmp_path, jax.eval_shape(lambda: like), {"toy": True})[0]
+        restored, _ = checkpoints.restore(tmp_path, jax.eval_shape(lambda: like), {"toy": True})
+        # Restored arrays are committed to their device, for which the chunk would be compiled again.
+        return two_cells.unplain(jax.tree.leaves(two_cells.plain(restored)), like)
 
     two_cells.assert_resumed_equals_uninterrupted(cells, KEYS, 8, save, load)
     # Ten chunks and more, other lengths, steps, keys and floats: still the one executable.

@@ -1,7 +1,5 @@
 """Two cells of a sweep in two executables, and the oracles that hold for every algorithm, taken from these alone."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +22,7 @@ class TwoCells:
     def __init__(self, make, configs, inputs, same_inputs=True):
         self.traces = 0
         self.inputs, self.same_inputs = inputs, same_inputs
-        self.configs = jax.tree.map(lambda *floats: jnp.asarray(floats, jnp.float32), *configs)
+        self.configs = jax.tree.map(lambda *floats: np.asarray(floats, np.float32), *configs)
         axis = None if same_inputs else 0
 
         def init(config, inputs, key):
@@ -55,17 +53,23 @@ class TwoCells:
         for step in range(0, num_updates, MAX_UPDATES):
             count = min(MAX_UPDATES, num_updates - step)
             state, metrics, evaluation = self.go_on(state, step, count, configs, inputs)
-            rows.append(jax.tree.map(functools.partial(_first, count), metrics))
-        return state, jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *rows), evaluation
+            rows.append(first_rows(metrics, count))
+        return state, joined(rows), evaluation
 
 
-def _first(count, leaf):
-    return leaf[:, :count]
+def first_rows(metrics, count):
+    """The metrics of the first updates of a chunk. In numpy, as all below: what is not jitted compiles leaf by leaf."""
+    return jax.tree.map(lambda leaf: leaf[:, :count], plain(metrics))
+
+
+def joined(rows):
+    """Metrics of chunks in a row as those of one."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *rows)
 
 
 def plain(tree):
     """The tree as numpy arrays, keys as their data."""
-    return jax.tree.map(lambda leaf: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf), tree)
+    return jax.tree.map(lambda leaf: jax.device_get(jax.random.key_data(leaf) if _is_key(leaf) else leaf), tree)
 
 
 def unplain(leaves, like):
@@ -87,15 +91,15 @@ def assert_identical(first, second):
 
 
 def cell(tree, index):
-    return jax.tree.map(lambda leaf: leaf[index], tree)
+    return jax.tree.map(lambda leaf: leaf[index], plain(tree))
 
 
 def swapped(tree):
-    return jax.tree.map(lambda leaf: leaf[::-1], tree)
+    return jax.tree.map(lambda leaf: leaf[::-1], plain(tree))
 
 
 def twice(tree, index):
-    return jax.tree.map(lambda leaf: jnp.stack([leaf[index]] * 2), tree)
+    return jax.tree.map(lambda leaf: np.stack([leaf[index]] * 2), plain(tree))
 
 
 def differing_leaves(tree):
@@ -153,13 +157,12 @@ def assert_swept_floats_matter(cells, num_updates):
 def assert_resumed_equals_uninterrupted(cells, keys, num_updates, save, load):
     """A run that was saved and loaded after an uneven number of updates goes on bit for bit, metrics and all."""
     state, metrics, evaluation = cells.run(keys, num_updates)
-    middle, first_rows, _ = cells.run(keys, num_updates - MAX_UPDATES + 1)
+    middle, first, _ = cells.run(keys, num_updates - MAX_UPDATES + 1)
     save(middle)
-    resumed, last_rows, resumed_evaluation = cells.go_on(load(middle), num_updates - MAX_UPDATES + 1, MAX_UPDATES - 1)
+    resumed, last, resumed_evaluation = cells.go_on(load(middle), num_updates - MAX_UPDATES + 1, MAX_UPDATES - 1)
     assert_identical(resumed, state)
     assert_identical(resumed_evaluation, evaluation)
-    rows = jax.tree.map(lambda a, b: jnp.concatenate([a, b[:, : MAX_UPDATES - 1]], axis=1), first_rows, last_rows)
-    assert_identical(rows, metrics)
+    assert_identical(joined([first, first_rows(last, MAX_UPDATES - 1)]), metrics)
 
 
 def assert_evaluation_is_held_out(cells, state):
