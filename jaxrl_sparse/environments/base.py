@@ -1,5 +1,6 @@
 """The environment contract: gymnax 1.0's interface on a base class that does not import gymnax."""
 
+import abc
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -39,7 +40,7 @@ StateT = TypeVar("StateT")
 ParamsT = TypeVar("ParamsT")
 
 
-class Environment(Generic[StateT, ParamsT]):
+class Environment(abc.ABC, Generic[StateT, ParamsT]):
     """A single environment as pure functions of (key, state, action, params); vmap makes it many.
 
     An environment implements `default_params`, `reset_env`, `step_env`, `observation_space` and `action_space`;
@@ -53,27 +54,27 @@ class Environment(Generic[StateT, ParamsT]):
         return type(self).__name__
 
     @property
+    @abc.abstractmethod
     def default_params(self) -> ParamsT:
         """The published constants."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def reset_env(self, key: PRNGKeyArray, params: ParamsT) -> tuple[PyTree, StateT]:
         """Starts an episode: `(observation, state)`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def step_env(
         self, key: PRNGKeyArray, state: StateT, action: PyTree, params: ParamsT
     ) -> tuple[PyTree, StateT, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
         """One step without reset: `(observation, state, reward, terminated, info)`; the flag knows no time limit."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def observation_space(self, params: ParamsT) -> Any:
         """The space of one observation."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def action_space(self, params: ParamsT) -> Any:
         """The space of one action."""
-        raise NotImplementedError
 
     @property
     def num_actions(self) -> int:

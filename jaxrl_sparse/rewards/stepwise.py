@@ -16,6 +16,7 @@ from jaxtyping import Array, PRNGKeyArray
 from jaxrl_sparse.base import PyTree, RewardTransformation, Trajectory, strong_types
 from jaxrl_sparse.environments import spaces
 from jaxrl_sparse.environments.base import Environment
+from jaxrl_sparse.environments.wrappers import Wrapper
 
 StepFn = Callable[[PyTree, Trajectory], tuple[Array, PyTree]]
 
@@ -67,7 +68,7 @@ def observe_memory(
     environment: Environment,
     memory: PyTree,
     step_fn: StepFn,
-    show: Callable[[PyTree, PyTree], PyTree] = lambda observation, memory: (observation, memory),
+    show: Callable[[PyTree, PyTree], PyTree] | None = None,
 ) -> Environment:
     """Makes the environment whose observation shows the memory that `stepwise(memory, step_fn)` holds at that step.
 
@@ -79,45 +80,41 @@ def observe_memory(
       step_fn: `(memory, transition) -> (reward, memory)`; its transition holds the inner environment's observations.
       show: `(observation, memory) -> observation`, what the policy sees; a pair by default.
     """
-    return _MemoryEnvironment(environment, memory, step_fn, show)
+    return _MemoryEnvironment(environment, memory, step_fn, _pair if show is None else show)
 
 
-class _MemoryEnvironment(Environment):
-    def __init__(self, inner, memory, step_fn, show):
-        self._inner, self._memory, self._step_fn, self._show = inner, memory, step_fn, show
+def _pair(observation: PyTree, memory: PyTree) -> PyTree:
+    return observation, memory
 
-    @property
-    def name(self):
-        return self._inner.name
 
-    @property
-    def default_params(self):
-        return self._inner.default_params
+class _MemoryEnvironment(Wrapper):
+    def __init__(self, environment, memory, step_fn, show):
+        super().__init__(environment)
+        self.memory, self.step_fn, self.show = memory, step_fn, show
 
-    def action_space(self, params):
-        return self._inner.action_space(params)
-
-    def observation_space(self, params):
+    def observation_space(self, params: Any) -> Any:
         """Unbounded boxes of the shapes that `show` returns: a memory has no bounds that could be known here."""
         observation, _ = jax.eval_shape(self.reset_env, jax.random.key(0), params)
         return jax.tree.map(
             lambda leaf: spaces.native(spaces.Box(-jnp.inf, jnp.inf, leaf.shape, leaf.dtype)), observation
         )
 
-    def is_truncated(self, state, params):
-        return self._inner.is_truncated(state.inner, params)
+    def is_truncated(self, state: Any, params: Any) -> Array:
+        return self.environment.is_truncated(state.inner, params)
 
-    def reset_env(self, key, params):
-        observation, inner = self._inner.reset_env(key, params)
-        memory = strong_types(self._memory)
-        return self._show(observation, memory), MemoryState(inner, observation, memory)
+    def reset_env(self, key: PRNGKeyArray, params: Any) -> tuple[Any, Any]:
+        observation, inner = self.environment.reset_env(key, params)
+        memory = strong_types(self.memory)
+        return self.show(observation, memory), MemoryState(inner, observation, memory)
 
-    def step_env(self, key, state, action, params):
-        observation, inner, reward, terminated, info = self._inner.step_env(key, state.inner, action, params)
-        truncated = self._inner.is_truncated(inner, params)
+    def step_env(
+        self, key: PRNGKeyArray, state: Any, action: Any, params: Any
+    ) -> tuple[Any, Any, Array, Array, dict[str, Any]]:
+        observation, inner, reward, terminated, info = self.environment.step_env(key, state.inner, action, params)
+        truncated = self.environment.is_truncated(inner, params)
         transition = Trajectory(state.observation, action, reward, terminated, truncated, observation)
-        _, memory = self._step_fn(state.memory, transition)
-        return self._show(observation, memory), MemoryState(inner, observation, memory), reward, terminated, info
+        _, memory = self.step_fn(state.memory, transition)
+        return self.show(observation, memory), MemoryState(inner, observation, memory), reward, terminated, info
 
 
 def _unless(ended: Array, memory: PyTree, fresh: PyTree) -> PyTree:

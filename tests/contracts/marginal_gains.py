@@ -38,12 +38,17 @@ class LineState(EnvironmentState):
 class Line(Environment[LineState, EnvironmentParams]):
     """Cells in a row, from the leftmost: action 0 stays, action 1 moves to the right. It pays nothing by itself."""
 
+    default_params = INPUTS
+
     def reset_env(self, key, params):
         return jnp.int32(0), LineState(time=jnp.int32(0), cell=jnp.int32(0))
 
     def step_env(self, key, state, action, params):
         state = LineState(time=state.time + 1, cell=jnp.minimum(state.cell + action, NUM_CELLS - 1))
         return state.cell, state, jnp.float32(0), jnp.bool_(False), {"discount": jnp.float32(1)}
+
+    def observation_space(self, params):
+        return spaces.Discrete(NUM_CELLS)
 
     def action_space(self, params):
         return spaces.Discrete(2)

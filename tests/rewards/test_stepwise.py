@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,3 +133,10 @@ def test_show_makes_the_observation_and_its_space():
     np.testing.assert_array_equal(observation, np.zeros(NUM_CELLS + 1))
     assert environment.observation_space(environment.default_params).shape == (NUM_CELLS + 1,)
     assert environment.action_space(environment.default_params).n == 3
+
+
+def test_it_is_copied_and_pickled():
+    environment = observe_memory(Ring(), np.zeros(NUM_CELLS, np.float32), coverage_gain)
+    for twin in (copy.deepcopy(environment), pickle.loads(pickle.dumps(environment))):
+        cell, memory = twin.reset(jax.random.key(0))[0]
+        assert cell == 0 and memory.sum() == 0

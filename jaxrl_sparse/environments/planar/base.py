@@ -1,5 +1,6 @@
 """Environments that live in a plane: what quality-diversity and the plots ask of them beyond stepping."""
 
+import abc
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -30,29 +31,29 @@ class PlanarEnvironment(Environment[StateT, ParamsT]):
     reward_areas: tuple[RewardArea, ...]
     image_y_axis_down: bool = False
 
+    @abc.abstractmethod
     def descriptor(self, state: StateT, params: ParamsT) -> Float[Array, "2"]:
         """The ground-truth behaviour descriptor of an episode that ends in `state`."""
-        raise NotImplementedError
 
     def world_position(self, descriptor: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
         """Maps descriptors to world units, where the reward areas are: for plots. The identity unless overridden."""
         return descriptor
 
+    @abc.abstractmethod
     def area(self, state: StateT, params: ParamsT) -> Int[Array, ""]:
         """Index of the reward area that an episode which ends in `state` is paid for; -1 where none."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def render_state(self, state: StateT, params: ParamsT) -> Float[Array, "S"]:
         """The few numbers from which `render` draws: what is stored instead of images."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def render(self, render_state: Float[Array, "S"], size: int = 64) -> Float[Array, "{size} {size} 3"]:
         """The image of a state, in [0, 1], a pure function of `render_state`: `[size, size, 3]`, row 0 on top."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def scene(self, size: int = 256) -> Float[Array, "{size} {size} 3"]:
         """The image without robot: walls and reward areas, `[size, size, 3]` in [0, 1], the background of plots."""
-        raise NotImplementedError
 
 
 def proximity_reward(
