@@ -6,8 +6,9 @@ everything else in the library is plain functions on arrays.
 """
 
 import dataclasses
+import difflib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
@@ -128,6 +129,24 @@ def require(argument: str, got: Any, accepts: Callable[[Any], Any], takes: str) 
     if not accepts(got):
         shown = got.item() if isinstance(got, jax.Array) and got.ndim == 0 else got
         raise ValueError(f"{argument}: got {shown!r}, takes {takes}")
+
+
+def require_known(argument: str, got: str, known: Iterable[str], shown: Iterable[str]) -> None:
+    """Refuses a name that is not known, in one line that lists those that are, the closest to `got` first.
+
+    Args:
+      argument: what the name is of.
+      got: the name.
+      known: all good names.
+      shown: what the line lists.
+
+    Raises:
+      ValueError: if `got` is not in `known`.
+    """
+    shown = list(shown)
+    close = difflib.get_close_matches(got, shown, n=1, cutoff=0.4)
+    ordered = [*close, *(name for name in shown if name not in close)]
+    require(argument, got, lambda name: name in known, f"one of {', '.join(ordered)}")
 
 
 def strong_types(tree: PyTree) -> PyTree:

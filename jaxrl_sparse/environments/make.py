@@ -1,13 +1,11 @@
 """Environments by name: this library's, gymnax's and brax's, each imported when it is asked for."""
 
-import difflib
 import importlib
 import importlib.util
-import inspect
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jaxrl_sparse.base import require
+from jaxrl_sparse.base import require, require_known
+from jaxrl_sparse.environments.options import parameter_names, require_options
 
 if TYPE_CHECKING:
     from jaxrl_sparse.environments.base import Environment
@@ -88,34 +86,3 @@ def names() -> tuple[str, ...]:
 def summaries() -> dict[str, str]:
     """A line for every name, and for every form of name, that `make` takes; imports none of them."""
     return {name: entry.summary for name, entry in ENVIRONMENTS.items()} | ADAPTERS
-
-
-def require_known(argument: str, got: str, known: Iterable[str], shown: Iterable[str]) -> None:
-    """Refuses a name that is not known, in one line that lists `shown`, the closest to `got` first.
-
-    Raises:
-      ValueError: if `got` is not in `known`.
-    """
-    shown = list(shown)
-    close = difflib.get_close_matches(got, shown, n=1, cutoff=0.4)
-    ordered = [*close, *(name for name in shown if name not in close)]
-    require(argument, got, lambda name: name in known, f"one of {', '.join(ordered)}")
-
-
-def require_options(options: dict[str, Any], known: Iterable[str]) -> None:
-    """Refuses options that a constructor does not take.
-
-    Raises:
-      ValueError: naming the first one that is unknown, and all that are known.
-    """
-    known = tuple(known)
-    for option in options:
-        require(
-            "option", option, lambda name: name in known, f"one of {', '.join(known)}" if known else "no option at all"
-        )
-
-
-def parameter_names(factory: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a factory's parameters, without *args and **kwargs."""
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return tuple(name for name, p in inspect.signature(factory).parameters.items() if p.kind not in variadic)

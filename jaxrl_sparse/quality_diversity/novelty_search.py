@@ -8,32 +8,18 @@ Source: Lehman and Stanley, "Abandoning Objectives: Evolution Through the Search
 hyper-parameters of Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (2021).
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import Algorithm, Metrics, config, require
 from jaxrl_sparse.evolution.variation import gaussian_mutation
-from jaxrl_sparse.quality_diversity.archives import (
-    Archive,
-    append_random,
-    archive_init,
-    archive_mask,
-    finite_rows,
-)
-from jaxrl_sparse.quality_diversity.metrics import (
-    History,
-    champions_and,
-    cost_metrics,
-    evaluation_metrics,
-    history_init,
-    history_metrics,
-    history_update,
-)
+from jaxrl_sparse.quality_diversity.archives import Archive, append_random, archive_mask, finite_rows
+from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics, history_update
 from jaxrl_sparse.quality_diversity.novelty import novelty_scores
-from jaxrl_sparse.quality_diversity.problems import Discoveries, Individuals, Problem, genome_box, random_genomes
+from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
+from jaxrl_sparse.quality_diversity.population_search import discoveries as discoveries
+from jaxrl_sparse.quality_diversity.problems import Individuals, Problem, genome_box, random_genomes
 
 
 @config
@@ -57,24 +43,6 @@ class NoveltySearchConfig:
     archive_capacity: int = 16_384
     mutation_sigma: float = 0.05
     genome_bound: float = 5.0
-
-
-class NoveltySearchState(NamedTuple):
-    """What changes in a search.
-
-    Attributes:
-      key: for the generations to come.
-      population: M individuals.
-      archive: of `Individuals`.
-      history: of all evaluated individuals.
-      initial_environment_steps: what evaluating the first population cost, int32.
-    """
-
-    key: PRNGKeyArray
-    population: Individuals
-    archive: Archive
-    history: History
-    initial_environment_steps: Int[Array, ""]
 
 
 def novelty_search(config: NoveltySearchConfig, problem: Problem) -> Algorithm:
@@ -102,19 +70,13 @@ def novelty_search(config: NoveltySearchConfig, problem: Problem) -> Algorithm:
     def evaluated(key: PRNGKeyArray, genomes: Float[Array, "B P"]) -> Individuals:
         return Individuals(genomes, problem.evaluate_genomes(key, genomes))
 
-    def init(key: PRNGKeyArray) -> NoveltySearchState:
+    def init(key: PRNGKeyArray) -> PopulationSearchState:
         key, genomes_key, evaluate_key = jax.random.split(key, 3)
         genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
         population = evaluated(evaluate_key, genomes)
-        return NoveltySearchState(
-            key=key,
-            population=population,
-            archive=archive_init(population, config.archive_capacity),
-            history=history_update(history_init(population, problem.num_areas), population, bounds),
-            initial_environment_steps=jnp.sum(population.evaluation.environment_steps, dtype=jnp.int32),
-        )
+        return start_search(key, population, problem, config.archive_capacity)
 
-    def update(state: NoveltySearchState, step: Int[Array, ""]) -> tuple[NoveltySearchState, Metrics]:
+    def update(state: PopulationSearchState, step: Int[Array, ""]) -> tuple[PopulationSearchState, Metrics]:
         key, mutation_key, evaluate_key, archive_key = jax.random.split(state.key, 4)
         parents = jnp.repeat(state.population.genomes, config.offspring_per_parent, axis=0)
         genomes = gaussian_mutation(
@@ -126,13 +88,7 @@ def novelty_search(config: NoveltySearchConfig, problem: Problem) -> Algorithm:
         survivors_novelty, survivors = jax.lax.top_k(novelties, config.population_size)
         archive = append_random(archive_key, state.archive, offspring, config.archive_additions)
         history = history_update(state.history, offspring, bounds)
-        state = NoveltySearchState(
-            key=key,
-            population=jax.tree.map(lambda leaf: leaf[survivors], candidates),
-            archive=archive,
-            history=history,
-            initial_environment_steps=state.initial_environment_steps,
-        )
+        population = jax.tree.map(lambda leaf: leaf[survivors], candidates)
         scored = jnp.isfinite(survivors_novelty)
         metrics = {
             **cost_metrics(offspring.evaluation, step, initial_evaluations(config), state.initial_environment_steps),
@@ -141,9 +97,9 @@ def novelty_search(config: NoveltySearchConfig, problem: Problem) -> Algorithm:
             "archive_size": archive.size,
             "archive_overflow": archive.overflow,
         }
-        return state, metrics
+        return state._replace(key=key, population=population, archive=archive, history=history), metrics
 
-    def evaluate(state: NoveltySearchState, key: PRNGKeyArray) -> Metrics:
+    def evaluate(state: PopulationSearchState, key: PRNGKeyArray) -> Metrics:
         return evaluation_metrics(problem, evaluated(key, state.population.genomes))
 
     return Algorithm(init, update, evaluate)
@@ -163,13 +119,6 @@ def candidate_novelties(candidates: Individuals, archive: Archive, num_neighbors
     mask = jnp.concatenate([valid, archive_mask(archive)])
     novelties = novelty_scores(descriptors, references, mask, num_neighbors, exclude_nearest=True)
     return jnp.where(valid, novelties, -jnp.inf)
-
-
-def discoveries(state: NoveltySearchState) -> Discoveries:
-    """The champions of the reward areas, the population and the archive."""
-    shown = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.population, state.archive.entries)
-    mask = jnp.concatenate([finite_rows(state.population), archive_mask(state.archive)])
-    return champions_and(state.history, shown, mask)
 
 
 def initial_evaluations(config: NoveltySearchConfig) -> int:

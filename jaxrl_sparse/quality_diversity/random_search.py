@@ -4,24 +4,15 @@ The baseline of Paolo et al., "Sparse Reward Exploration via Novelty Search and 
 few individuals a generation at random, as novelty search's does, and has no influence on the search.
 """
 
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import Algorithm, Metrics, config, require
-from jaxrl_sparse.quality_diversity.archives import Archive, append_random, archive_init, archive_mask, finite_rows
-from jaxrl_sparse.quality_diversity.metrics import (
-    History,
-    champions_and,
-    cost_metrics,
-    evaluation_metrics,
-    history_init,
-    history_metrics,
-    history_update,
-)
-from jaxrl_sparse.quality_diversity.problems import Discoveries, Individuals, Problem, random_genomes
+from jaxrl_sparse.quality_diversity.archives import append_random
+from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics, history_update
+from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
+from jaxrl_sparse.quality_diversity.population_search import discoveries as discoveries
+from jaxrl_sparse.quality_diversity.problems import Individuals, Problem, random_genomes
 
 
 @config
@@ -39,24 +30,6 @@ class RandomSearchConfig:
     archive_additions: int = 5
     archive_capacity: int = 16_384
     genome_bound: float = 5.0
-
-
-class RandomSearchState(NamedTuple):
-    """What changes in a search.
-
-    Attributes:
-      key: for the generations to come.
-      population: the last generation.
-      archive: of `Individuals`.
-      history: of all evaluated individuals.
-      initial_environment_steps: what evaluating the first population cost, int32.
-    """
-
-    key: PRNGKeyArray
-    population: Individuals
-    archive: Archive
-    history: History
-    initial_environment_steps: Int[Array, ""]
 
 
 def random_search(config: RandomSearchConfig, problem: Problem) -> Algorithm:
@@ -82,18 +55,11 @@ def random_search(config: RandomSearchConfig, problem: Problem) -> Algorithm:
         genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
         return Individuals(genomes, problem.evaluate_genomes(evaluate_key, genomes))
 
-    def init(key: PRNGKeyArray) -> RandomSearchState:
+    def init(key: PRNGKeyArray) -> PopulationSearchState:
         key, generation_key = jax.random.split(key)
-        population = generation(generation_key)
-        return RandomSearchState(
-            key=key,
-            population=population,
-            archive=archive_init(population, config.archive_capacity),
-            history=history_update(history_init(population, problem.num_areas), population, bounds),
-            initial_environment_steps=jnp.sum(population.evaluation.environment_steps, dtype=jnp.int32),
-        )
+        return start_search(key, generation(generation_key), problem, config.archive_capacity)
 
-    def update(state: RandomSearchState, step: Int[Array, ""]) -> tuple[RandomSearchState, Metrics]:
+    def update(state: PopulationSearchState, step: Int[Array, ""]) -> tuple[PopulationSearchState, Metrics]:
         key, generation_key, archive_key = jax.random.split(state.key, 3)
         population = generation(generation_key)
         archive = append_random(archive_key, state.archive, population, config.archive_additions)
@@ -104,20 +70,13 @@ def random_search(config: RandomSearchConfig, problem: Problem) -> Algorithm:
             "archive_size": archive.size,
             "archive_overflow": archive.overflow,
         }
-        return RandomSearchState(key, population, archive, history, state.initial_environment_steps), metrics
+        return state._replace(key=key, population=population, archive=archive, history=history), metrics
 
-    def evaluate(state: RandomSearchState, key: PRNGKeyArray) -> Metrics:
+    def evaluate(state: PopulationSearchState, key: PRNGKeyArray) -> Metrics:
         genomes = state.population.genomes
         return evaluation_metrics(problem, Individuals(genomes, problem.evaluate_genomes(key, genomes)))
 
     return Algorithm(init, update, evaluate)
-
-
-def discoveries(state: RandomSearchState) -> Discoveries:
-    """The champions of the reward areas, the last generation and the archive."""
-    shown = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.population, state.archive.entries)
-    mask = jnp.concatenate([finite_rows(state.population), archive_mask(state.archive)])
-    return champions_and(state.history, shown, mask)
 
 
 def initial_evaluations(config: RandomSearchConfig) -> int:

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl_sparse.base import EVALUATIONS, PyTree, require
+from jaxrl_sparse.base import EVALUATIONS, PyTree, require, require_known
 from jaxrl_sparse.runner.loop import Make
 
 DEFAULT_HIDDEN_SIZES = {"hard-maze": (5, 5), "redundant-arm": (5, 5), "point-2d": (5, 5)}
@@ -25,7 +25,7 @@ class Task(NamedTuple):
       environment: what it is bound to, for the plots.
       smallest_budget: `smallest_budget(config)`, what init and the first update spend.
       discoveries: `discoveries(state)`, the behaviours found, with fields `ground_truth[N, 2]`, `rewards[N]`,
-        `areas[N]` and `mask[N]`; None where an algorithm keeps none.
+        `areas[N]`, `mask[N]` and `visits[n * n]`; None where an algorithm keeps none.
     """
 
     make: Make
@@ -111,7 +111,7 @@ def entry(name: str) -> Entry:
     Raises:
       ValueError: if there is none of that name; lists those there are, the closest first.
     """
-    importlib.import_module("jaxrl_sparse.environments.make").require_known("algorithm", name, ALGORITHMS, ALGORITHMS)
+    require_known("algorithm", name, ALGORITHMS, ALGORITHMS)
     return ALGORITHMS[name]
 
 

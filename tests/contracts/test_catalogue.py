@@ -31,7 +31,7 @@ TOYS = {
         (".key", ".population.genomes", ".population.evaluation.ground_truth"),
     ),
 }
-KEYS = jax.random.split(jax.random.key(3), 2)
+KEYS = two_cells.seeds(3)
 
 
 def test_no_algorithm_is_left_out():

@@ -6,7 +6,7 @@ import pytest
 from contracts import evolution, marginal_gains, planning, preference, relabelling, two_cells
 
 CLIENTS = [evolution, marginal_gains, planning, preference, relabelling]
-KEYS = jax.random.split(jax.random.key(42), 2)
+KEYS = two_cells.seeds(42)
 
 
 @pytest.fixture(scope="module", params=CLIENTS, ids=lambda client: client.__name__.split(".")[-1])
@@ -55,3 +55,11 @@ def test_evaluated_with_a_held_out_key(cells, finished):
 
 def test_never_traced_again(cells, finished):
     two_cells.assert_never_retraced(cells)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_cell_equals_a_single_run(client, cells, index):
+    swept, _, _ = cells.run(KEYS, two_cells.MAX_UPDATES)
+    inputs = client.INPUTS if client.SAME_INPUTS else two_cells.cell(client.INPUTS, index)
+    single = two_cells.single_run(client.make, client.SWEPT[index], inputs, KEYS[index])
+    two_cells.assert_close(two_cells.cell(swept, index), single)

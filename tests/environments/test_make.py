@@ -5,7 +5,7 @@ import pytest
 from jaxrl_sparse import environments
 from jaxrl_sparse.environments import make as make_function
 from jaxrl_sparse.environments.base import Environment
-from jaxrl_sparse.environments.make import ENVIRONMENTS, make, names, require_options, summaries
+from jaxrl_sparse.environments.make import ENVIRONMENTS, make, names, summaries
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -48,8 +48,6 @@ def test_unknown_options_are_refused():
         make("point-2d", speed=2)
     with pytest.raises(ValueError, match="option: got 'sise', takes one of size, action_mapping_key"):
         make("gymnax/DeepSea-bsuite", sise=4)
-    with pytest.raises(ValueError, match="option: got 'a', takes no option at all"):
-        require_options({"a": 1}, ())
 
 
 def test_options_reach_the_environment():

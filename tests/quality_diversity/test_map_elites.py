@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from quality_diversity.planes import plane
 
+from jaxrl_sparse.quality_diversity.kinematic_arm import arm_problem
 from jaxrl_sparse.quality_diversity.map_elites import MapElitesConfig, discoveries, map_elites
-from jaxrl_sparse.quality_diversity.test_functions import arm_problem
 
 TOY = {"population_size": 8, "batch_size": 6, "mutation_sigma": 0.7, "qd_score_offset": 10.0}
 

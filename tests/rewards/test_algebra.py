@@ -6,8 +6,6 @@ import pytest
 from jaxrl_sparse.base import RewardTransformation, Trajectory, trajectory_spec
 from jaxrl_sparse.rewards import add, chain, clip, identity, scale, stateless
 
-KEY = jax.random.key(0)
-
 
 def trajectory(rewards):
     rewards = jnp.asarray(rewards, jnp.float32)
@@ -31,7 +29,7 @@ def count_up():
 
 def label(transformation, rewards=REWARDS, updates=1):
     experience = trajectory(rewards)
-    state = transformation.init(KEY, trajectory_spec(experience))
+    state = transformation.init(jax.random.key(0), trajectory_spec(experience))
     for _ in range(updates):
         labelled, state = transformation.update(experience, state)
     return np.asarray(labelled), state

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from jaxrl_sparse.base import require, strong_types
+from jaxrl_sparse.base import require, require_known, strong_types
 from jaxrl_sparse.environments import spaces
 from jaxrl_sparse.environments.base import Environment, EnvironmentParams, EnvironmentState
-from jaxrl_sparse.environments.make import parameter_names, require_known, require_options
+from jaxrl_sparse.environments.options import parameter_names, require_options
 
 BACKENDS = ("generalized", "mjx", "positional", "spring")
 

@@ -7,9 +7,9 @@ from gymnax import registration
 from gymnax.environments import environment as gymnax_environment
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from jaxrl_sparse.base import require, strong_types
+from jaxrl_sparse.base import require, require_known, strong_types
 from jaxrl_sparse.environments.base import Environment
-from jaxrl_sparse.environments.make import parameter_names, require_known, require_options
+from jaxrl_sparse.environments.options import parameter_names, require_options
 
 
 class GymnaxEnvironment(Environment[Any, Any]):

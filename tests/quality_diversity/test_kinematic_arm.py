@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrl_sparse.quality_diversity.test_functions import arm_problem
+from jaxrl_sparse.quality_diversity.kinematic_arm import arm_problem
 
 
 def loop_arm(genes):

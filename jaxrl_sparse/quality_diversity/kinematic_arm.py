@@ -1,4 +1,4 @@
-"""Problems in closed form, to test and to compare algorithms on."""
+"""The kinematic arm: a problem in closed form, to test and to compare algorithms on."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray

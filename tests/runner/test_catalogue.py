@@ -1,0 +1,37 @@
+import pytest
+
+from jaxrl_sparse.environments import names
+from jaxrl_sparse.quality_diversity import MapElitesConfig, NoveltySearchConfig
+from jaxrl_sparse.runner import catalogue
+
+
+def test_binding_twice_gives_the_same_make_so_that_nothing_compiles_twice():
+    first = catalogue.bind("novelty-search", "point-2d", (), (5, 5))
+    assert catalogue.bind("novelty-search", "point-2d", (), (5, 5))[1].make is first[1].make
+    assert catalogue.bind("novelty-search", "point-2d", (), (4, 4))[1].make is not first[1].make
+
+
+def test_the_smallest_budget_is_the_start_and_one_update():
+    system, task = catalogue.bind("novelty-search", "point-2d", (), (5, 5))
+    assert system.config is NoveltySearchConfig
+    assert task.smallest_budget(NoveltySearchConfig()) == 100 + 2 * 100
+    _, task = catalogue.bind("map-elites", "point-2d", (), (5, 5))
+    assert task.smallest_budget(MapElitesConfig(population_size=7, batch_size=30)) == 37
+
+
+def test_published_widths_of_every_environment_of_ours():
+    assert {name: catalogue.hidden_sizes_for(name) for name in names()} == dict.fromkeys(names(), (5, 5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("novelty", "point-2d", (), (5,)), r"^algorithm: got 'novelty', takes one of novelty-search, "),
+        (("map-elites", "gymnax/CartPole-v1", (), (5,)), r"takes a planar environment: hard-maze, "),
+        (("map-elites", "point-2d", (("speed", 1),), (5,)), r"^option: got 'speed', takes no option at all$"),
+        (("map-elites", "point-2d", (), (5, 0)), r"^hidden_sizes: got \(5, 0\), takes integers of at least 1$"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        catalogue.bind(*arguments)
