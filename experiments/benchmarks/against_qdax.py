@@ -4,7 +4,7 @@ QDax lives in an environment of its own, so that this project does not depend on
 
     python -m venv qdax-environment
     qdax-environment/bin/pip install "qdax==0.5.0" "jax==0.10.1"
-    python experiments/benchmarks/against_qdax.py --qdax-python qdax-environment/bin/python
+    python -m experiments.benchmarks.against_qdax --qdax-python qdax-environment/bin/python
 
 Two tasks: MAP-Elites on the 8-joint arm (batch 4,096, 100 x 100 cells, iso+line variation with .01 and .1, 20
 generations from 4,096 uniform genomes), and the mean distance of 4,096 queries to the 15 nearest of 10,000 references
@@ -15,9 +15,6 @@ process, the best of the rounds; coverage and QD score are means over the rounds
 
 import argparse
 import json
-import os
-import pathlib
-import platform
 import subprocess
 import sys
 import time
@@ -25,7 +22,7 @@ import time
 BATCH_SIZE, GRID_SHAPE, GENERATIONS, NUM_JOINTS = 4096, (100, 100), 20, 8
 ISO_SIGMA, LINE_SIGMA = 0.01, 0.1
 NUM_QUERIES, NUM_REFERENCES, NUM_NEIGHBORS = 4096, 10_000, 15
-RESULTS = pathlib.Path(__file__).parents[1] / "results" / "against_qdax.json"
+COMMAND = "python -m experiments.benchmarks.against_qdax --qdax-python qdax-environment/bin/python"
 
 
 def our_tasks():
@@ -193,6 +190,9 @@ def main():
     if options.worker:
         work(options.worker)
         return
+    # Not at the top: the workers run this file as a script, and one of them has QDax and not this project.
+    from experiments import record
+
     if options.qdax_python is None:
         parser.error("--qdax-python: the interpreter of an environment that has QDax 0.5.0 is needed")
     processes = {
@@ -206,12 +206,9 @@ def main():
     for process in processes.values():
         process.stdin.close()
         process.wait()
-    machine = f"{platform.platform()}, {os.cpu_count()} processors"
-    print(f"{machine}; {versions}; {options.rounds} rounds")
-    record = {"machine": machine, "versions": versions, **report(measured), "measured": measured}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    print(f"{versions}; {options.rounds} rounds")
+    figures = {"versions": versions, **report(measured), "measured": measured}
+    record.write("against_qdax", COMMAND, figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Steps per CPU second of the vectorised layer against gymnax's own auto-resetting `step` under vmap, on CartPole-v1.
 
-    python experiments/benchmarks/vectorized_cartpole.py [--environments 4096] [--steps 256] [--repeats 7]
+    python -m experiments.benchmarks.vectorized_cartpole [--environments 4096] [--steps 256] [--repeats 7]
 
 Both run the same number of steps in one scan, with random actions drawn inside it: one draw for the batch on either
 side, so that only the layer differs, and once more on gymnax's side with a key for every environment, as its examples
@@ -8,8 +8,6 @@ do. The contestants take turns in one process; the figure of each is its least C
 """
 
 import argparse
-import os
-import platform
 import time
 from importlib.metadata import version
 
@@ -17,8 +15,12 @@ import gymnax
 import jax
 import jax.numpy as jnp
 
+from experiments import record
 from jaxrl_sparse.environments import make, vectorize
 from jaxrl_sparse.environments.vectorized import RESET_MODES
+
+COMMAND = "python -m experiments.benchmarks.vectorized_cartpole"
+TARGET = 1.5
 
 
 def vectorized_run(reset_mode, num_environments, num_steps):
@@ -92,14 +94,18 @@ def main():
         **{f"vectorize, {mode}": vectorized_run(mode, *size) for mode in RESET_MODES},
     }
     seconds, episodes = measure(runs, arguments.repeats)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "gymnax"))
-    device = jax.devices()[0]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {device.platform} {device.device_kind}; {packages}")
-    print(f"CartPole-v1, {size[0]} environments x {size[1]} steps, best of {arguments.repeats}")
+    peer = f"gymnax {version('gymnax')}"
+    print(f"CartPole-v1, {size[0]} environments x {size[1]} steps, best of {arguments.repeats}; {peer}")
     reference = seconds["gymnax, one draw of actions"]
+    rows = {}
     for name, spent in seconds.items():
-        rate = size[0] * size[1] / spent / 1e6
-        print(f"{name:32s} {rate:6.2f} M steps/CPU s   {reference / spent:5.2f} x   {episodes[name]} episodes ended")
+        rate, ratio = size[0] * size[1] / spent, reference / spent
+        rows[name] = {"steps_per_cpu_second": rate, "ratio": ratio, "episodes_ended": episodes[name]}
+        print(f"{name:32s} {rate / 1e6:6.2f} M steps/CPU s   {ratio:5.2f} x   {episodes[name]} episodes ended")
+    holds = rows["vectorize, conditional"]["ratio"] >= TARGET
+    print(f"at least {TARGET} times gymnax's own step: {'holds' if holds else 'DOES NOT HOLD'}")
+    figures = {"environments": size[0], "steps": size[1], "peer": peer, "holds": holds, "runs": rows}
+    record.write("vectorized_cartpole", COMMAND, figures)
 
 
 if __name__ == "__main__":

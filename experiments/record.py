@@ -1,0 +1,33 @@
+"""Where the figures of the experiments go: `experiments/results/NAME.json`, with the machine that made them."""
+
+import json
+import os
+import pathlib
+import platform
+from importlib.metadata import version
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def write(name, command, figures):
+    """Writes the figures of a command, a mapping, with machine and versions beside them, and says where."""
+    path = RESULTS / f"{name}.json"
+    RESULTS.mkdir(exist_ok=True)
+    record = {"command": command, "machine": machine(), **figures}
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written: {path.relative_to(RESULTS.parents[1])}")
+
+
+def machine():
+    """Processor, number of cores, jax's device, and versions, in one line."""
+    # Imported here: a benchmark's controlling process leaves the processor to those it measures.
+    import jax
+
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.processor() or platform.machine()
+    device = jax.devices()[0]
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{package} {version(package)}" for package in ("jax", "jaxlib", "jaxrl_sparse")]
+    return f"{processor}, {os.cpu_count()} cores, {device.platform} {device.device_kind}; {', '.join(versions)}"
