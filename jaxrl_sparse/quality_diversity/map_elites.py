@@ -4,7 +4,7 @@ Source: Mouret and Clune, "Illuminating Search Spaces by Mapping Elites" (2015);
 in Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (2021).
 """
 
-from math import prod
+from math import inf, prod
 from typing import Literal, NamedTuple, cast
 
 import jax
@@ -211,8 +211,9 @@ def _check(config: MapElitesConfig, problem: Problem) -> None:
         f"{problem.descriptor_size} integers of at least 1, one for each dimension of the descriptor",
     )
     for field in ("mutation_sigma", "line_sigma"):
-        require(field, getattr(config, field), lambda sigma: sigma >= 0, "a number of at least 0")
-    require("genome_bound", config.genome_bound, lambda bound: bound > 0, "a number above 0")
+        require(field, getattr(config, field), lambda sigma: 0 <= sigma < inf, "a finite number of at least 0")
+    require("qd_score_offset", config.qd_score_offset, lambda offset: abs(offset) < inf, "a finite number")
+    require("genome_bound", config.genome_bound, lambda bound: 0 < bound < inf, "a finite number above 0")
     require(
         "problem.descriptor_bounds",
         problem.descriptor_bounds,

@@ -8,6 +8,8 @@ Source: Lehman and Stanley, "Abandoning Objectives: Evolution Through the Search
 hyper-parameters of Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (2021).
 """
 
+from math import inf
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -147,5 +149,5 @@ def _check(config: NoveltySearchConfig) -> None:
         lambda number: number <= most_additions,
         f"at most {most_additions}, the smaller of offspring and archive capacity",
     )
-    require("mutation_sigma", config.mutation_sigma, lambda sigma: sigma >= 0, "a number of at least 0")
-    require("genome_bound", config.genome_bound, lambda bound: bound > 0, "a number above 0")
+    require("mutation_sigma", config.mutation_sigma, lambda sigma: 0 <= sigma < inf, "a finite number of at least 0")
+    require("genome_bound", config.genome_bound, lambda bound: 0 < bound < inf, "a finite number above 0")

@@ -4,6 +4,8 @@ The baseline of Paolo et al., "Sparse Reward Exploration via Novelty Search and 
 few individuals a generation at random, as novelty search's does, and has no influence on the search.
 """
 
+from math import inf
+
 import jax
 from jaxtyping import Array, Int, PRNGKeyArray
 
@@ -99,4 +101,4 @@ def _check(config: RandomSearchConfig) -> None:
         lambda number: number <= most_additions,
         f"at most {most_additions}, the smaller of population and archive capacity",
     )
-    require("genome_bound", config.genome_bound, lambda bound: bound > 0, "a number above 0")
+    require("genome_bound", config.genome_bound, lambda bound: 0 < bound < inf, "a finite number above 0")

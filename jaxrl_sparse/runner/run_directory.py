@@ -32,6 +32,15 @@ TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
 PLOTS = "plots"
 
+DESCRIPTION = {
+    "algorithm": str,
+    "environment": str,
+    "environment_options": dict,
+    "hidden_sizes": list,
+    "config": dict,
+    "seed": int,
+}
+
 PACKAGES = ("jaxrl_sparse", "jax", "jaxlib", "flax", "numpy", "orbax-checkpoint", "gymnax", "brax", "optax")
 
 
@@ -90,18 +99,15 @@ def read_description(directory: Path) -> tuple[dict[str, Any], int]:
     try:
         description = json.loads(path.read_text())
         budget = description.pop("budget")
-        missing = {
-            "algorithm",
-            "environment",
-            "environment_options",
-            "hidden_sizes",
-            "config",
-            "seed",
-        } - description.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"directory: {str(path)!r} is damaged ({type(error).__name__})") from None
-    if missing:
-        raise CheckpointError(f"directory: {str(path)!r} is of no run of jaxrl-sparse, it lacks {sorted(missing)[0]!r}")
+    for field, kind in DESCRIPTION.items():
+        has = type(description.get(field)).__name__
+        if not isinstance(description.get(field), kind):
+            raise CheckpointError(f"directory: {str(path)!r} is damaged, {field} is a {kind.__name__}, got {has}")
+    numbers = [*description["hidden_sizes"], budget]
+    if any(type(number) is not int for number in numbers):
+        raise CheckpointError(f"directory: {str(path)!r} is damaged, hidden_sizes and budget are integers")
     return description, budget
 
 
@@ -164,9 +170,24 @@ def parse_config(config_class: type, described: Mapping[str, Any]) -> Any:
             f"config: {CONFIG} {has} {name!r}, {config_class.__name__} takes {', '.join(sorted(names))}"
         )
 
-    def parse(hint, value):
+    def parse(name, value):
         if isinstance(value, Mapping):
-            return parse_config(hint, value)
-        return tuple(value) if isinstance(value, list) else value
+            return parse_config(hints[name], value)
+        value = tuple(value) if isinstance(value, list) else value
+        if type(value) not in json_types(hints[name]):
+            raise CheckpointError(f"config: {name} of {CONFIG} is {value!r}, no {hints[name]}")
+        return value
 
-    return config_class(**{name: parse(hints[name], value) for name, value in described.items()})
+    return config_class(**{name: parse(name, value) for name, value in described.items()})
+
+
+def json_types(hint: Any) -> tuple[type, ...]:
+    """The Python types that a value of an annotated field has after its way through JSON."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return (tuple,)
+    if origin is typing.Literal:
+        return tuple({type(option) for option in arguments})
+    if arguments:
+        return tuple(kind for option in arguments for kind in json_types(option))
+    return (float, int) if hint is float else (hint,)

@@ -56,6 +56,38 @@ def test_a_damaged_or_foreign_config_is_refused_in_one_line(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"environment_options": 3}, "environment_options is a dict, got int"),
+        ({"config": "x"}, "config is a dict, got str"),
+        ({"seed": None}, "seed is a int, got NoneType"),
+        ({"hidden_sizes": ["5"]}, "hidden_sizes and budget are integers"),
+        ({"budget": "300"}, "hidden_sizes and budget are integers"),
+    ],
+)
+def test_a_config_with_a_field_of_another_type_is_refused(tmp_path, change, named):
+    (tmp_path / run_directory.CONFIG).write_text(json.dumps({**DESCRIPTION, "budget": 300, **change}))
+    with pytest.raises(CheckpointError, match=rf"config\.json' is damaged, {named}$"):
+        run_directory.read_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"count": 3.5}, {"count": True}, {"name": 1}, {"flag": 0}, {"inner": 3}, {"inner": {"sizes": 5, "rate": 1}}],
+)
+def test_configurations_with_values_of_another_type_are_refused(change):
+    described = {**run_directory.describe_config(Outer()), **change}
+    with pytest.raises(CheckpointError, match=r"^config: \w+ of config\.json is .*, no "):
+        run_directory.parse_config(Outer, described)
+
+
+def test_a_number_without_a_point_is_a_float_too():
+    described = run_directory.describe_config(Outer())
+    described["inner"]["rate"] = 1
+    assert run_directory.parse_config(Outer, described).inner.rate == 1
+
+
 def test_configurations_survive_json():
     described = run_directory.describe_config(Outer(inner=Inner(sizes=(7,), rate=jnp.float32(0.25)), count=4))
     assert json.loads(json.dumps(described)) == described
