@@ -7,12 +7,14 @@ everything else in the library is plain functions on arrays.
 
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
@@ -131,6 +133,11 @@ def require(argument: str, got: Any, accepts: Callable[[Any], Any], takes: str) 
         raise ValueError(f"{argument}: got {shown!r}, takes {takes}")
 
 
+def is_count(value: Any) -> bool:
+    """Whether a value is an integer of at least 1, as sizes and numbers of things are; 2.0 and True are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
+
+
 def require_known(argument: str, got: str, known: Iterable[str], shown: Iterable[str]) -> None:
     """Refuses a name that is not known, in one line that lists those that are, the closest to `got` first.
 
@@ -159,7 +166,8 @@ def strong_types(tree: PyTree) -> PyTree:
     def strong(leaf):
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return leaf
-        return jnp.asarray(leaf, dtype=jnp.result_type(leaf))
+        # Also where 64-bit types are enabled.
+        return jnp.asarray(leaf, dtype=jnp.float32 if isinstance(leaf, float) else jnp.result_type(leaf))
 
     return jax.tree.map(strong, tree)
 
@@ -180,7 +188,9 @@ def config(cls: type[ConfigT]) -> type[ConfigT]:
     hints = typing.get_type_hints(made)
 
     def is_leaf(hint: Any) -> bool:
-        return hint is float or float in typing.get_args(hint) or dataclasses.is_dataclass(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            return any(is_leaf(option) for option in typing.get_args(hint))
+        return hint is float or dataclasses.is_dataclass(hint)
 
     names = [field.name for field in dataclasses.fields(made)]
     leaves = [name for name in names if is_leaf(hints[name])]

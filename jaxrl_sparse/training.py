@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxrl_sparse.base import Algorithm, Metrics, PyTree, require, strong_types
+from jaxrl_sparse.base import Algorithm, Metrics, PyTree, is_count, require, strong_types
 
 
 def train(algorithm: Algorithm, state: PyTree, num_updates: int, step: int | Array = 0) -> tuple[PyTree, Metrics]:
@@ -30,7 +30,7 @@ def train(algorithm: Algorithm, state: PyTree, num_updates: int, step: int | Arr
     Raises:
       ValueError: if `num_updates` is less than 1.
     """
-    require("num_updates", num_updates, lambda n: n >= 1, "an integer of at least 1")
+    require("num_updates", num_updates, is_count, "an integer of at least 1")
     steps = jnp.asarray(step, jnp.int32) + jnp.arange(num_updates, dtype=jnp.int32)
     state, metrics = jax.lax.scan(algorithm.update, strong_types(state), steps)
     return strong_types(state), metrics
@@ -47,9 +47,8 @@ def train_up_to(
     """Like `train`, with a number of updates that is known only at run time: one executable for every chunk of a run.
 
     A last chunk that is shorter, or a chunk cut to hold a time, must not compile again, nor may it compute other bits
-    than the
-    long one: XLA unrolls loops of known short length, this one it cannot. For the same reason a budget ends the loop
-    inside: where a run stops must not depend on how it was cut into chunks.
+    than the long one: XLA unrolls loops of known short length, this one it cannot. For the same reason a budget ends
+    the loop inside: where a run stops must not depend on how it was cut into chunks.
 
     Args:
       algorithm: what to run.
@@ -68,7 +67,7 @@ def train_up_to(
     Raises:
       ValueError: if `max_updates` is less than 1, or if the algorithm has no metric of the budget's word.
     """
-    require("max_updates", max_updates, lambda n: n >= 1, "an integer of at least 1")
+    require("max_updates", max_updates, is_count, "an integer of at least 1")
     state = strong_types(state)
     step = jnp.asarray(step, jnp.int32)
     row = jax.eval_shape(lambda s: strong_types(algorithm.update(s, step)[1]), state)
@@ -78,17 +77,18 @@ def train_up_to(
     require("budget", word, lambda w: w is None or w in rows, f"one of the metrics {sorted(rows)}, and an amount")
 
     def goes_on(carry):
-        i, spent, _ = carry
-        return (i < num_updates) & ((spent < amount) | (word is None))
+        i, left, _ = carry
+        return (i < num_updates) & ((left > 0) | (word is None))
 
     def body(carry):
-        i, spent, (state, rows) = carry
+        i, left, (state, rows) = carry
         state, metrics = algorithm.update(state, step + i)
         metrics = strong_types(metrics)
         rows = jax.tree.map(lambda all_rows, new: all_rows.at[i].set(new), rows, metrics)
-        spent = spent if word is None else spent + metrics[word].astype(jnp.int32)
-        return i + 1, spent, (strong_types(state), rows)
+        # Counted down: a sum of what was spent could overflow, this cannot.
+        left = left if word is None else left - metrics[word].astype(jnp.int32)
+        return i + 1, left, (strong_types(state), rows)
 
-    none_yet = jnp.zeros((), jnp.int32)
-    _, _, (state, rows) = jax.lax.while_loop(goes_on, body, (none_yet, none_yet, (state, rows)))
+    start = (jnp.zeros((), jnp.int32), jnp.asarray(amount, jnp.int32), (state, rows))
+    _, _, (state, rows) = jax.lax.while_loop(goes_on, body, start)
     return state, rows

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrl_sparse.base import Trajectory, config, require, strong_types, trajectory_spec
+from jaxrl_sparse.base import Trajectory, config, is_count, require, require_known, strong_types, trajectory_spec
 
 
 @config
@@ -95,3 +95,32 @@ def test_trajectory_words():
     spec = trajectory_spec(trajectory)
     assert spec.extras["log_probs"] == jax.ShapeDtypeStruct((2, 2), jnp.float32)
     assert spec.terminated == jax.ShapeDtypeStruct((2, 2), jnp.bool_)
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [(1, True), (np.int64(3), True), (0, False), (-1, False), (2.0, False), (True, False), ("3", False)],
+)
+def test_counts_are_integers_of_at_least_one(value, counts):
+    assert is_count(value) == counts
+
+
+def test_unknown_names_are_refused_with_the_closest_first():
+    with pytest.raises(ValueError, match=r"^color: got 'bleu', takes one of blue, red$"):
+        require_known("color", "bleu", ("red", "blue"), ("red", "blue"))
+    require_known("color", "red", ("red", "blue"), ())
+
+
+def test_leaves_are_told_by_their_annotation():
+    @config
+    class Many:
+        fixed: tuple[float, float] = (0.1, 0.2)
+        inner: Inner | None = Inner()
+
+    assert jax.tree.leaves(Many()) == [0.1]
+    assert jax.tree.leaves(Many(inner=None)) == []
+
+
+def test_python_floats_are_float32_where_64_bit_types_are_enabled():
+    with jax.enable_x64(True):
+        assert strong_types({"rate": 0.5})["rate"].dtype == jnp.float32

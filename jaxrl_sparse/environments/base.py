@@ -99,7 +99,8 @@ class Environment(abc.ABC, Generic[StateT, ParamsT]):
         Returns:
           `(observation, state, reward, terminated, truncated, info)`. Observation and state are those of the next
           episode where this one ended; `info["final_observation"]` is always the observation before the reset, the
-          one to bootstrap from after a truncation; `info` repeats both flags.
+          one to bootstrap from after a truncation; `info` repeats both flags, and holds the
+          `discount`, 1 - terminated, which knows no time limit.
         """
         params = self.default_params if params is None else params
         step_key, reset_key = jax.random.split(key)
@@ -112,6 +113,7 @@ class Environment(abc.ABC, Generic[StateT, ParamsT]):
             (stepped_observation, stepped_state),
         )
         info = {
+            "discount": 1.0 - jnp.asarray(terminated, jnp.float32),
             **info,
             "terminated": terminated,
             "truncated": truncated,

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxrl_sparse.base import PyTree, Trajectory, require
+from jaxrl_sparse.base import PyTree, Trajectory, is_count, require
 from jaxrl_sparse.environments.vectorized import VectorizedEnvironment, require_environment, where_rows
+from jaxrl_sparse.numerics.predicates import anywhere
 
 Policy = Callable[[PRNGKeyArray, PyTree], tuple[PyTree, Mapping[str, PyTree]]]
 
@@ -60,7 +61,7 @@ def rollout(
       ValueError: if `num_steps` is less than 1, or while tracing, if the info has no such entry or the policy's extras
         bear the same word.
     """
-    require("num_steps", num_steps, lambda n: n >= 1, "an integer of at least 1")
+    require("num_steps", num_steps, is_count, "an integer of at least 1")
 
     def step(carry: RolloutState, _):
         key, policy_key, environment_key = jax.random.split(carry.key, 3)
@@ -177,7 +178,7 @@ def run_episodes(
         no `Environment`.
     """
     require_environment(environment)
-    require("num_steps", num_steps, lambda n: n >= 1, "an integer of at least 1")
+    require("num_steps", num_steps, is_count, "an integer of at least 1")
     sizes = {leaf.shape[0] for leaf in jax.tree.leaves(genomes)}
     sizes |= set() if num_environments is None else {num_environments}
     require(
@@ -195,7 +196,13 @@ def run_episodes(
     )
     never = jnp.zeros(batch_size, bool)
     start = Episodes(
-        observations, states, jnp.zeros(batch_size), jnp.zeros(batch_size, jnp.int32), never, never, initial
+        observations,
+        states,
+        jnp.zeros(batch_size, jnp.float32),
+        jnp.zeros(batch_size, jnp.int32),
+        never,
+        never,
+        initial,
     )
 
     def is_active(episodes: Episodes) -> Bool[Array, "B"]:
@@ -203,7 +210,7 @@ def run_episodes(
 
     def go_on(carry: tuple[Array, Episodes]) -> Bool[Array, ""]:
         time, episodes = carry
-        return jnp.logical_and(time < num_steps, jnp.any(is_active(episodes)))
+        return jnp.logical_and(time < num_steps, anywhere(is_active(episodes)))
 
     def step(carry: tuple[Array, Episodes]) -> tuple[Array, Episodes]:
         time, episodes = carry
@@ -215,7 +222,7 @@ def run_episodes(
         following, before = (next_observations, next_states), (episodes.observations, episodes.states)
         # As long as no row has ended, which is most of the time, nothing has to be selected.
         next_observations, next_states = jax.lax.cond(
-            jnp.all(active), lambda: following, lambda: where_rows(active, following, before)
+            anywhere(~active), lambda: where_rows(active, following, before), lambda: following
         )
         rewards = jnp.where(active, rewards.astype(jnp.float32), 0.0)
         ended = Episodes(

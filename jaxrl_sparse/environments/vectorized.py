@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from jaxrl_sparse.base import PyTree, require
+from jaxrl_sparse.base import PyTree, is_count, require
 from jaxrl_sparse.environments.base import Environment
+from jaxrl_sparse.numerics.predicates import anywhere
 
 RESET_MODES = ("conditional", "pool", "every", "none")
 
@@ -86,7 +87,7 @@ def vectorize(
     """
     if reset_capacity is None:
         reset_capacity = min(num_environments, max(16, math.ceil(num_environments / 32)))
-    require("num_environments", num_environments, lambda n: n >= 1, "an integer of at least 1")
+    require("num_environments", num_environments, is_count, "an integer of at least 1")
     require("reset_mode", reset_mode, lambda mode: mode in RESET_MODES, f"one of {', '.join(RESET_MODES)}")
     require(
         "reset_capacity",
@@ -94,7 +95,7 @@ def vectorize(
         lambda n: 1 <= n <= num_environments,
         f"an integer from 1 to num_environments={num_environments}",
     )
-    require("pool_size", pool_size, lambda n: n >= 1, "an integer of at least 1")
+    require("pool_size", pool_size, is_count, "an integer of at least 1")
     require_environment(environment)
     start = jax.vmap(environment.reset_env, in_axes=(0, None))
     advance = jax.vmap(environment.step_env, in_axes=(0, 0, 0, None))
@@ -135,7 +136,13 @@ def vectorize(
             stepped = PooledStates(stepped, *pool)
         else:
             observations, stepped = ended
-        info = {**info, "final_observation": final_observations}
+        info = {
+            "discount": 1.0 - terminated.astype(jnp.float32),
+            **info,
+            "terminated": terminated,
+            "truncated": truncated,
+            "final_observation": final_observations,
+        }
         return observations, stepped, rewards.astype(jnp.float32), terminated, truncated, info
 
     return VectorizedEnvironment(reset, step, num_environments)
@@ -172,7 +179,7 @@ def _reset_rows(
         batch = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), batch, fresh(rows))
         return replaced + capacity, batch
 
-    _, batch = jax.lax.while_loop(lambda carry: carry[0] < rank[-1], replace, (jnp.int32(0), batch))
+    _, batch = jax.lax.while_loop(lambda carry: anywhere(carry[0] < rank[-1]), replace, (jnp.int32(0), batch))
     return batch
 
 

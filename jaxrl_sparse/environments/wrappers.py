@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from jaxrl_sparse.base import require
+from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.environments import spaces
 from jaxrl_sparse.environments.base import Environment, EnvironmentParams, EnvironmentState
 
@@ -105,7 +105,7 @@ class TimeLimit(Wrapper):
     """Truncates episodes after `max_steps`, or where the wrapped environment does so before.
 
     Args:
-      environment: whose states have `time`.
+      environment: whose parameters have `max_steps_in_episode`.
       max_steps: at least 1.
 
     Raises:
@@ -113,10 +113,19 @@ class TimeLimit(Wrapper):
     """
 
     def __init__(self, environment: Environment[Any, Any], max_steps: int):
-        require("max_steps", max_steps, lambda n: n >= 1, "an integer of at least 1")
+        require("max_steps", max_steps, is_count, "an integer of at least 1")
         super().__init__(environment)
         self.max_steps = max_steps
 
+    def step_env(
+        self, key: PRNGKeyArray, state: EnvironmentState, action: Any, params: EnvironmentParams
+    ) -> tuple[Any, EnvironmentState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        """One step of the wrapped environment, which pays at the earlier limit what it pays at its own."""
+        return self.environment.step_env(key, state, action, self._limited(params))
+
     def is_truncated(self, state: EnvironmentState, params: EnvironmentParams) -> Bool[Array, ""]:
         """Whether `max_steps` steps were taken, or the wrapped environment's own limit is reached."""
-        return jnp.logical_or(state.time >= self.max_steps, self.environment.is_truncated(state, params))
+        return self.environment.is_truncated(state, self._limited(params))
+
+    def _limited(self, params: Any) -> Any:
+        return params.replace(max_steps_in_episode=jnp.minimum(params.max_steps_in_episode, self.max_steps))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxrl_sparse.base import require
+from jaxrl_sparse.base import is_count, require
 
 # References in a block, and queries that are worked on at a time (which bounds the memory). On a CPU, 10,000 references
 # in the plane take a third of the time that selecting from whole rows takes.
@@ -55,7 +55,7 @@ def nearest_neighbors(
     Raises:
       ValueError: if `k` is below 1.
     """
-    require("k", k, lambda number: number >= 1, "an integer of at least 1")
+    require("k", k, is_count, "an integer of at least 1")
     num_queries, dimensions = queries.shape
     num_references = references.shape[0]
     num_blocks = -(-max(num_references, k) // _BLOCK)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from jaxrl_sparse.base import PyTree, require
+from jaxrl_sparse.base import PyTree, is_count, require
 
 
 class Archive(NamedTuple):
@@ -35,7 +35,7 @@ def archive_init(example: PyTree, capacity: int) -> Archive:
     Raises:
       ValueError: if `capacity` is below 1.
     """
-    require("capacity", capacity, lambda number: number >= 1, "an integer of at least 1")
+    require("capacity", capacity, is_count, "an integer of at least 1")
     entries = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), example)
     return Archive(entries, *(jnp.zeros((), jnp.int32) for _ in range(3)))
 

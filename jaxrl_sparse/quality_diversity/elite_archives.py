@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxrl_sparse.base import PyTree, require
+from jaxrl_sparse.base import PyTree, is_count, require
 from jaxrl_sparse.numerics.neighbors import nearest_neighbors
 from jaxrl_sparse.quality_diversity.archives import finite_rows
 
@@ -36,7 +36,7 @@ def elite_archive_init(example: PyTree, num_cells: int) -> EliteArchive:
     Raises:
       ValueError: if `num_cells` is below 1.
     """
-    require("num_cells", num_cells, lambda number: number >= 1, "an integer of at least 1")
+    require("num_cells", num_cells, is_count, "an integer of at least 1")
     entries = jax.tree.map(lambda leaf: jnp.zeros((num_cells, *leaf.shape[1:]), leaf.dtype), example)
     return EliteArchive(entries, jnp.full(num_cells, -jnp.inf), jnp.zeros((), jnp.int32))
 
@@ -166,7 +166,7 @@ def cvt_centroids(
     Source: Vassiliades et al., "Using Centroidal Voronoi Tessellations to Scale Up the Multidimensional Archive of
     Phenotypic Elites Algorithm" (2018), algorithm 1.
     """
-    require("num_centroids", num_centroids, lambda number: number >= 1, "an integer of at least 1")
+    require("num_centroids", num_centroids, is_count, "an integer of at least 1")
     require("num_samples", num_samples, lambda number: number >= num_centroids, f"at least {num_centroids} samples")
     lows, highs = (np.asarray(bound, np.float32) for bound in bounds)
     samples = jax.random.uniform(key, (num_samples, len(lows)))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxrl_sparse.base import require
+from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.quality_diversity.problems import Evaluation, Problem
 
 
@@ -24,7 +24,7 @@ def arm_problem(num_joints: int = 8) -> Problem:
     Source: Vassiliades and Mouret, "Discovering the Elite Hypervolume by Leveraging Interspecies Correlation" (2018),
     in the normalisation that QDax's `arm` task uses.
     """
-    require("num_joints", num_joints, lambda number: number >= 1, "an integer of at least 1")
+    require("num_joints", num_joints, is_count, "an integer of at least 1")
 
     def evaluate_genomes(key: PRNGKeyArray, genomes: Float[Array, "B P"]) -> Evaluation:
         del key

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jaxrl_sparse.base import Algorithm, Metrics, config, require
+from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
 from jaxrl_sparse.evolution.variation import gaussian_mutation, iso_line_variation
 from jaxrl_sparse.quality_diversity.elite_archives import (
     EliteArchive,
@@ -201,7 +201,7 @@ def evaluations_per_update(config: MapElitesConfig) -> int:
 
 def _check(config: MapElitesConfig, problem: Problem) -> None:
     for field in ("population_size", "batch_size", "num_centroids"):
-        require(field, getattr(config, field), lambda number: number >= 1, "an integer of at least 1")
+        require(field, getattr(config, field), is_count, "an integer of at least 1")
     for field, options in (("tessellation", ("grid", "cvt")), ("variation", ("gaussian", "iso_line"))):
         require(field, getattr(config, field), options.__contains__, " or ".join(options))
     require(

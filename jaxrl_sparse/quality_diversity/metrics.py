@@ -159,8 +159,9 @@ def uniformity(visits: Int[Array, "cells"]) -> Float[Array, ""]:
     Source: Gomes, Mariano and Christensen, "Devising Effective Novelty Search Algorithms: A Comprehensive Empirical
     Study" (2015).
     """
-    total = jnp.sum(visits)
-    shares = visits / jnp.maximum(total, 1)
+    # In float32: the sum of a long search's visits overflows int32.
+    total = jnp.sum(visits, dtype=jnp.float32)
+    shares = visits / jnp.maximum(total, 1.0)
     uniform = 1.0 / visits.shape[0]
     mean = (shares + uniform) / 2.0
     divergence = (jnp.sum(jax.scipy.special.rel_entr(shares, mean)) + jnp.sum(uniform * jnp.log(uniform / mean))) / 2.0

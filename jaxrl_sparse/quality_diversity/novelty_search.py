@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jaxrl_sparse.base import Algorithm, Metrics, config, require
+from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
 from jaxrl_sparse.evolution.variation import gaussian_mutation
 from jaxrl_sparse.quality_diversity.archives import Archive, append_random, archive_mask, finite_rows
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics, history_update
@@ -135,7 +135,7 @@ def evaluations_per_update(config: NoveltySearchConfig) -> int:
 
 def _check(config: NoveltySearchConfig) -> None:
     for field in ("population_size", "offspring_per_parent", "archive_additions", "num_neighbors", "archive_capacity"):
-        require(field, getattr(config, field), lambda number: number >= 1, "an integer of at least 1")
+        require(field, getattr(config, field), is_count, "an integer of at least 1")
     require(
         "num_neighbors",
         config.num_neighbors,

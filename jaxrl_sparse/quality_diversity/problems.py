@@ -173,5 +173,5 @@ def random_genomes(
     low, high = genome_box(problem, genome_bound)
     shape = (num_genomes, problem.genome_size)
     if problem.genome_bounds is not None:
-        return jax.random.uniform(key, shape, minval=low, maxval=high)
-    return jnp.clip(jax.random.normal(key, shape), low, high)
+        return jax.random.uniform(key, shape, jnp.float32, low, high)
+    return jnp.clip(jax.random.normal(key, shape, jnp.float32), low, high)

@@ -9,7 +9,7 @@ from math import inf
 import jax
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from jaxrl_sparse.base import Algorithm, Metrics, config, require
+from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
 from jaxrl_sparse.quality_diversity.archives import append_random
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics, history_update
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
@@ -93,7 +93,7 @@ def evaluations_per_update(config: RandomSearchConfig) -> int:
 
 def _check(config: RandomSearchConfig) -> None:
     for field in ("population_size", "archive_additions", "archive_capacity"):
-        require(field, getattr(config, field), lambda number: number >= 1, "an integer of at least 1")
+        require(field, getattr(config, field), is_count, "an integer of at least 1")
     most_additions = min(config.population_size, config.archive_capacity)
     require(
         "archive_additions",

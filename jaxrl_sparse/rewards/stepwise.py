@@ -2,8 +2,8 @@
 
 A rule is `step_fn(memory, transition) -> (reward, memory)` on one environment: marginal gains of a set function (the
 memory is the set), a reward machine (its state), a return filter (the stock so far), a generated reward. Its memory
-starts anew after the end of
-an episode, and only then: an episode that a chunk of experience cuts in two goes on with the memory it had.
+starts anew after the end of an episode, and only then: an episode that a chunk of experience cuts in two goes on with
+the memory it had.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from jaxrl_sparse.environments.wrappers import Wrapper
 StepFn = Callable[[PyTree, Trajectory], tuple[Array, PyTree]]
 
 
-def stepwise(memory: PyTree, step_fn: StepFn) -> RewardTransformation:
+def stepwise(memory: PyTree, step_fn: StepFn, unshow: Callable[[PyTree], PyTree] | None = None) -> RewardTransformation:
     """Makes a transformation of a rule: `r_t, m_{t+1} = step_fn(m_t, transition_t)`, `m_0 = memory` in every episode.
 
     It has no `relabel`: its rewards depend on what came before in the episode.
@@ -29,6 +29,9 @@ def stepwise(memory: PyTree, step_fn: StepFn) -> RewardTransformation:
     Args:
       memory: the memory at the start of an episode, a pytree of arrays of one environment.
       step_fn: `(memory, transition) -> (reward, memory)`; the transition is a `Trajectory` without its axes `[T, B]`.
+      unshow: from what the policy saw to the observation that the rule reads. With `observe_memory`, whose
+        observation is a pair, it is `lambda shown: shown[0]`; None where the rule reads the trajectory's observations
+        as they are.
 
     Returns:
       A transformation whose state is the memory of each environment, leaves `[B, ...]`.
@@ -41,6 +44,9 @@ def stepwise(memory: PyTree, step_fn: StepFn) -> RewardTransformation:
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_environments, *leaf.shape)), fresh)
 
     def one_step(memory: PyTree, transition: Trajectory) -> tuple[PyTree, Array]:
+        if unshow is not None:
+            read = (unshow(transition.observations), unshow(transition.next_observations))
+            transition = transition._replace(observations=read[0], next_observations=read[1])
         reward, memory = step_fn(memory, transition)
         return _unless(transition.dones, memory, fresh), reward
 
@@ -88,6 +94,8 @@ def _pair(observation: PyTree, memory: PyTree) -> PyTree:
 
 
 class _MemoryEnvironment(Wrapper):
+    environment: Any
+
     def __init__(self, environment, memory, step_fn, show):
         super().__init__(environment)
         self.memory, self.step_fn, self.show = memory, step_fn, show
@@ -98,6 +106,16 @@ class _MemoryEnvironment(Wrapper):
         return jax.tree.map(
             lambda leaf: spaces.native(spaces.Box(-jnp.inf, jnp.inf, leaf.shape, leaf.dtype)), observation
         )
+
+    # A planar environment's own methods read the state that it made.
+    def descriptor(self, state: Any, params: Any) -> Array:
+        return self.environment.descriptor(state.inner, params)
+
+    def area(self, state: Any, params: Any) -> Array:
+        return self.environment.area(state.inner, params)
+
+    def render_state(self, state: Any, params: Any) -> Array:
+        return self.environment.render_state(state.inner, params)
 
     def is_truncated(self, state: Any, params: Any) -> Array:
         return self.environment.is_truncated(state.inner, params)

@@ -208,8 +208,8 @@ def environment_options(words: Sequence[str]) -> dict[str, Any]:
 
 def literal(word: str) -> Any:
     """A bool, an int or a float if the word reads as one, else the word."""
-    if word in ("True", "False"):
-        return word == "True"
+    if word.lower() in ("true", "false"):
+        return word.lower() == "true"
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(word)

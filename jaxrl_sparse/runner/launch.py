@@ -118,11 +118,12 @@ def run(
     if session.directory is not None:
         run_directory.require_new(session.directory)
 
-    def begin():
+    def begin(stack: contextlib.ExitStack) -> PyTree:
         state = initialize(task.make, strong_types(config), strong_types(task.inputs), jax.random.key(seed))
         # Only now, so that hardly a moment passes in which the directory exists and holds no checkpoint yet.
         if session.directory is not None:
             run_directory.create(session.directory, description, budget)
+            stack.enter_context(run_directory.held(session.directory))
         return state
 
     return _advance(session, begin, START, [], budget, stream, pace)
@@ -138,18 +139,20 @@ def resume(directory: str | Path, *, budget: int | None = None, stream: Any = No
       **pace: as in `run`.
 
     Raises:
-      ValueError: if the directory holds no run, or its checkpoint is absent, damaged or of another configuration.
+      ValueError: if the directory holds no run, if another process is at it, or if its checkpoint is absent, damaged
+        or of another configuration.
     """
     path = Path(directory)
     description, stored_budget = run_directory.read_description(path)
     session = _bind_description(path, description)
     budget = stored_budget if budget is None else budget
     check_budget(session.system, session.task, session.config, budget)
-    state, position = _restore(session, path)
-    run_directory.cut_metrics(path, position.updates)
-    run_directory.write_description(path, description, budget)
-    rows = run_directory.read_rows(path / run_directory.METRICS)
-    return _advance(session, lambda: state, position, rows, budget, stream, pace)
+    with run_directory.held(path):
+        state, position = _restore(session, path)
+        run_directory.cut_metrics(path, position.updates)
+        run_directory.write_description(path, description, budget)
+        rows = run_directory.read_rows(path / run_directory.METRICS)
+        return _advance(session, lambda stack: state, position, rows, budget, stream, pace)
 
 
 def plot(directory: str | Path) -> list[Path]:
@@ -213,7 +216,7 @@ def _restore(session: Session, directory: Path) -> tuple[PyTree, Position]:
 
 def _advance(
     session: Session,
-    begin: Callable[[], PyTree],
+    begin: Callable[[contextlib.ExitStack], PyTree],
     position: Position,
     rows: list[Row],
     budget: int,
@@ -232,7 +235,7 @@ def _advance(
         )
         say, report = stack.enter_context(shown)
         say(f"compiling {session.title} ...")
-        state = begin()
+        state = begin(stack)
         logs: list[Log] = [rows.extend]
         log_times: list[Log] = []
         if directory is not None:

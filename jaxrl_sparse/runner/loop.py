@@ -148,6 +148,8 @@ def run_loop(
     """
     require("budget_word", budget_word, lambda word: word in COUNTED, f"one of {', '.join(COUNTED)}")
     config, inputs = strong_types(config), strong_types(inputs)
+    # A copy: what is donated must not be shared with anything that the caller holds, nor two leaves be one array.
+    state = jax.tree.map(lambda leaf: leaf.copy(), strong_types(state))
     advance = partial(run_chunk, make, config, inputs, max_updates=max_updates, word=budget_word)
     with caught_signals() as received:
         save(state, position)

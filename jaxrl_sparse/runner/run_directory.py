@@ -9,13 +9,15 @@ checkpoints/       see `checkpoints`
 plots/             PNG
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,27 @@ def create(directory: Path, description: dict[str, Any], budget: int) -> None:
         raise ValueError(
             f"out: got {str(directory)!r}, takes a directory that can be written ({error.strerror})"
         ) from None
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keeps other processes from going on with the run in a directory; the system lets go if this one is killed.
+
+    Raises:
+      CheckpointError: if another process holds it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise CheckpointError(
+            f"directory: got {str(directory)!r}, takes a run that no other process is at; this one is still under way"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_description(directory: Path, description: dict[str, Any], budget: int) -> None:

@@ -50,7 +50,12 @@ def test_saved_and_resumed(cells, tmp_path):
 
 
 def test_evaluated_with_a_held_out_key(cells, finished):
-    two_cells.assert_evaluation_is_held_out(cells, finished[0])
+    state, _, _ = finished
+    figures = [two_cells.assert_evaluation_is_held_out(cells, state)]
+    figures += [cells.go_on(state, 0, 0, evaluation_keys=two_cells.seeds(seed))[2] for seed in range(8)]
+    # Other keys draw other episodes, pairs, starts.
+    drawn = {tuple(np.ravel(value).tolist()) for figure in figures for value in two_cells.plain(figure).values()}
+    assert len(drawn) > 1
 
 
 def test_never_traced_again(cells, finished):

@@ -198,9 +198,14 @@ def assert_evaluation_is_held_out(cells, state):
     """`evaluate` depends on the caller's key alone: no update runs, the state stays, equal keys give equal figures."""
     keys = seeds(7)
     same, _, first = cells.go_on(state, 0, 0, evaluation_keys=keys)
-    _, _, again = cells.go_on(state, 5, 0, evaluation_keys=keys)
+    _, _, repeated = cells.go_on(state, 5, 0, evaluation_keys=keys)
     assert_identical(same, state)
-    assert_identical(first, again)
+    assert_identical(first, repeated)
+    # The state's own keys play no part in it.
+    rekeyed = jax.tree.map(lambda leaf: fresh_keys(seeds(123)) if _is_key(leaf) else leaf, state)
+    _, _, of_other_state_keys = cells.go_on(rekeyed, 0, 0, evaluation_keys=keys)
+    assert_identical(first, of_other_state_keys)
+    return first
 
 
 def assert_never_retraced(cells):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from environments.probes import Counter, Drift, assert_trees_close
 
+from jaxrl_sparse.environments.planar.redundant_arm import RedundantArm
 from jaxrl_sparse.environments.rollouts import rollout, run_episodes, start_rollout
 from jaxrl_sparse.environments.vectorized import vectorize
 
@@ -74,7 +75,11 @@ def test_next_observations_are_from_before_the_reset(long):
     ("num_steps", "entries", "message"),
     [
         (0, (), "num_steps: got 0, takes an integer of at least 1"),
-        (1, ("speed",), "info_entries: got 'speed', takes .* discount, final_observation, travelled"),
+        (
+            1,
+            ("speed",),
+            "info_entries: got 'speed', takes .* discount, final_observation, terminated, travelled, truncated",
+        ),
         (1, ("log_probs",), "info_entries: got 'log_probs', takes"),
     ],
 )
@@ -224,3 +229,18 @@ def test_run_episodes_refuses(arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         run_episodes(**{**given, **arguments})
+
+
+def test_vmapped_seeds_of_a_terminating_environment_stay_one_loop():
+    environment = RedundantArm()
+    params = environment.default_params
+
+    def lengths(key, genomes):
+        return run_episodes(environment, lambda rows, _: rows, genomes, key, params, 100).lengths
+
+    keys, genomes = jax.random.split(jax.random.key(0), 2), jnp.array([[[0.0]], [[1.0]]]) * jnp.ones((2, 3, 20))
+    vmapped = jax.vmap(lengths)
+    assert " cond[" in str(jax.make_jaxpr(vmapped)(keys, genomes))
+    # The arm that does not move lives to the time limit, the other collides at step 24 (the published simulator's
+    # count).
+    np.testing.assert_array_equal(jax.jit(vmapped)(keys, genomes), [[100] * 3, [24] * 3])

@@ -61,7 +61,8 @@ def by_row():
             if terminated or truncated:
                 observation, state = reset_env(jax.random.fold_in(reset_key, i), PARAMS)
             states[i] = state
-            info = {**info, "final_observation": final}
+            flags = {"terminated": terminated, "truncated": truncated, "discount": np.float32(1 - terminated)}
+            info = {**info, **flags, "final_observation": final}
             rows.append((observation, state, reward, terminated, truncated, info))
         steps.append(stack(rows))
     return start, stack(steps)

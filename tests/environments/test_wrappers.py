@@ -10,6 +10,7 @@ import pytest
 from environments.probes import Counter, Drift, assert_trees_close
 
 from jaxrl_sparse.environments.make import make
+from jaxrl_sparse.environments.planar.hard_maze import HardMaze
 from jaxrl_sparse.environments.wrappers import DiscreteActions, TimeLimit, Wrapper
 
 TABLE = np.array([0.0, 1.0, 2.0, -1.0])
@@ -154,3 +155,17 @@ def test_gymnax_wrappers_run_on_a_planar_environment():
     wrapped = LogWrapper(FlattenObservationWrapper(StickyActionWrapper(inner, 0.0)))
     np.testing.assert_array_equal(play(wrapped, [1, 1]), play(inner, [1, 1]))
     np.testing.assert_allclose(play(inner, [1, 1])[0], [0.05, 0.1], rtol=1e-6)
+
+
+def test_a_time_limit_pays_what_the_environment_pays_at_its_last_step():
+    """HardMaze pays at the end of the episode, by the distance to a goal: here the robot stands on one."""
+    maze = HardMaze()
+    limited, params = TimeLimit(maze, 3), maze.default_params
+    _, start = maze.reset(jax.random.key(0), params)
+    state = start.replace(x=jnp.float32(100), y=jnp.float32(200), time=jnp.int32(1))
+    step = jax.jit(limited.step_env)
+    outcomes = []
+    for _ in range(2):
+        _, state, reward, _, _ = step(jax.random.key(0), state, jnp.zeros(2), params)
+        outcomes.append((float(reward), bool(limited.is_truncated(state, params))))
+    assert outcomes == [(0.0, False), (1.0, True)]

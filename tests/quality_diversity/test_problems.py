@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl_sparse import environments
+from jaxrl_sparse.base import strong_types
 from jaxrl_sparse.environments.planar.point_2d import Point2D
 from jaxrl_sparse.networks.genomes import feedforward
 from jaxrl_sparse.quality_diversity.kinematic_arm import arm_problem
@@ -84,3 +86,15 @@ def test_refuses_hidden_layers_without_units(point):
     environment, _ = point
     with pytest.raises(ValueError, match="hidden_sizes: got"):
         controller_problem(environment, environment.default_params, (5, 0))
+
+
+@pytest.mark.parametrize("name", environments.names())
+def test_controllers_are_evaluated_in_float32_where_64_bit_types_are_enabled(name):
+    with jax.enable_x64(True):
+        environment = environments.make(name)
+        params = strong_types(environment.default_params)
+        problem = controller_problem(environment, params)
+        genomes = jax.eval_shape(lambda key: random_genomes(key, problem, 3, 5.0), jax.random.key(0))
+        evaluation = jax.eval_shape(problem.evaluate_genomes, jax.random.key(0), genomes)
+    floats = [leaf.dtype for leaf in jax.tree.leaves((genomes, evaluation)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    assert set(floats) == {jnp.dtype(jnp.float32)}

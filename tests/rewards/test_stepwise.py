@@ -10,6 +10,7 @@ from flax import struct
 from jaxrl_sparse.base import Trajectory, trajectory_spec
 from jaxrl_sparse.environments import spaces
 from jaxrl_sparse.environments.base import Environment, EnvironmentParams
+from jaxrl_sparse.environments.planar.point_2d import Point2D
 from jaxrl_sparse.rewards import observe_memory, stepwise
 
 NUM_CELLS = 4
@@ -140,3 +141,20 @@ def test_it_is_copied_and_pickled():
     for twin in (copy.deepcopy(environment), pickle.loads(pickle.dumps(environment))):
         cell, memory = twin.reset(jax.random.key(0))[0]
         assert cell == 0 and memory.sum() == 0
+
+
+def test_one_rule_two_uses_on_the_experience_of_the_wrapped_environment(experience):
+    """The learner's transformation, fed with what the policy saw, pays the gains that the policy's memory tells."""
+    shown = walk(observe_memory(Ring(), jnp.zeros(NUM_CELLS), coverage_gain), ACTIONS)
+    transformation = stepwise(jnp.zeros(NUM_CELLS), coverage_gain, unshow=lambda pair: pair[0])
+    state = transformation.init(jax.random.key(0), trajectory_spec(shown))
+    rewards, _ = transformation.update(shown, state)
+    np.testing.assert_array_equal(rewards[:, 0], gains_by_hand(experience))
+
+
+def test_methods_of_the_wrapped_environment_read_its_state():
+    environment = observe_memory(Point2D(), jnp.zeros(1), lambda memory, transition: (memory[0], memory))
+    params = environment.default_params
+    _, state = environment.reset(jax.random.key(0), params)
+    np.testing.assert_array_equal(environment.descriptor(state, params), [0.0, 0.0])
+    assert int(state.time) == 0

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import pytest
@@ -120,3 +122,28 @@ def test_every_session_leaves_its_versions(tmp_path):
     sessions = json.loads((tmp_path / run_directory.VERSIONS).read_text())
     assert [session["updates"] for session in sessions] == [0, 7]
     assert {"python", "device", "jax", "jaxrl_sparse"} <= sessions[1].keys()
+
+
+def test_a_run_is_held_by_one_at_a_time(tmp_path):
+    with (
+        run_directory.held(tmp_path),
+        pytest.raises(CheckpointError, match="takes a run that no other process is at"),
+        run_directory.held(tmp_path),
+    ):
+        pass
+    with run_directory.held(tmp_path):
+        pass
+
+
+def test_a_process_that_is_killed_lets_go(tmp_path):
+    code = "import sys, time; from pathlib import Path; from jaxrl_sparse.runner import run_directory as r\n"
+    code += "with r.held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(CheckpointError, match="still under way"), run_directory.held(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with run_directory.held(tmp_path):
+        pass

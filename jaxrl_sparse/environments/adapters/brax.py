@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from jaxrl_sparse.base import require, require_known, strong_types
+from jaxrl_sparse.base import is_count, require, require_known, strong_types
 from jaxrl_sparse.environments import spaces
 from jaxrl_sparse.environments.base import Environment, EnvironmentParams, EnvironmentState
 from jaxrl_sparse.environments.options import parameter_names, require_options
@@ -74,8 +74,14 @@ class BraxEnvironment(Environment[BraxState, EnvironmentParams]):
         self, environment_id: str, backend: str | None = None, max_steps_in_episode: int = 1000, **options: Any
     ):
         require_known("brax environment", environment_id, envs._envs, envs._envs)
+        require(
+            "brax environment",
+            environment_id,
+            lambda name: name != "swimmer",
+            "one that runs on the jax of today, which brax's swimmer does not",
+        )
         require("backend", backend, lambda b: b is None or b in BACKENDS, f"one of {', '.join(BACKENDS)}")
-        require("max_steps_in_episode", max_steps_in_episode, lambda n: n >= 1, "an integer of at least 1")
+        require("max_steps_in_episode", max_steps_in_episode, is_count, "an integer of at least 1")
         known = {*parameter_names(envs._envs[environment_id]), "n_frames", "debug"} - {"backend", "sys"}
         require_options(options, ["max_steps_in_episode", *sorted(known)])
         chosen = {} if backend is None else {"backend": backend}
@@ -111,7 +117,8 @@ class BraxEnvironment(Environment[BraxState, EnvironmentParams]):
         """One step, without reset; `info` holds the discount and brax's metrics. The key is not used: brax draws at
         resets."""
         with without_expected_warnings():
-            physics = self.environment.step(state.physics, action)
+            # A tree of its own: brax's steps write into the dictionaries of the state that they are given.
+            physics = self.environment.step(jax.tree.map(lambda leaf: leaf, state.physics), action)
         # brax returns Python floats and weakly typed arrays where its first state has strong ones.
         physics = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), physics, state.physics)
         terminated = physics.done > 0

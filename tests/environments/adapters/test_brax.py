@@ -25,14 +25,16 @@ class Slide(envs.Env):
         assert rng.dtype == jnp.uint32 and rng.shape == (2,)
         position = jax.random.uniform(rng, (1,))
         reward, done = jnp.zeros(2)
-        return envs.State(position, position, reward, done, {"height": jnp.zeros(())}, {"goal": position})
+        return envs.State(
+            position, position, reward, done, {"height": jnp.zeros(()), "forward": jnp.zeros(())}, {"goal": position}
+        )
 
     def step(self, state, action):
         position = state.pipeline_state + (1 - self.friction) * action
         done = jnp.where(position[0] > 2, 1.0, 0.0)
-        return state.replace(
-            pipeline_state=position, obs=position, reward=1.0, done=done, metrics={"height": 2 * position[0]}
-        )
+        # In place and as a Python number at that, as brax's ant does: the caller's state must not change.
+        state.metrics.update(height=2 * position[0], forward=0.0)
+        return state.replace(pipeline_state=position, obs=position, reward=1.0, done=done)
 
     observation_size, action_size, backend = 1, 1, "none"
 
@@ -167,3 +169,20 @@ def test_inverted_pendulum():
     after = np.asarray(trajectory.observations)[1:][np.asarray(trajectory.dones)[:-1]]
     assert len(np.unique(after, axis=0)) == len(after) and (np.abs(after) <= 0.0101).all()
     assert np.isfinite(end.observations).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ant", "fast", "halfcheetah", "hopper", "humanoid", "pusher", "reacher", "walker2d"])
+def test_a_step_keeps_the_types_of_the_state(name):
+    environment = make(f"brax/{name}")
+    params = environment.default_params
+    _, state = jax.eval_shape(environment.reset_env, jax.random.key(0), params)
+    action = jax.ShapeDtypeStruct(environment.action_space(params).shape, jnp.float32)
+    _, stepped, *_ = jax.eval_shape(environment.step_env, jax.random.key(0), state, action, params)
+    kind = lambda leaf: (leaf.shape, leaf.dtype)  # noqa: E731
+    assert jax.tree.map(kind, stepped) == jax.tree.map(kind, state)
+
+
+def test_swimmer_is_refused():
+    with pytest.raises(ValueError, match="brax environment: got 'swimmer', takes one that runs"):
+        make("brax/swimmer")
