@@ -66,7 +66,7 @@ def make(name: str, **options: Any) -> "Environment[Any, Any]":
             "environment",
             name,
             lambda _: importlib.util.find_spec("brax") is not None,
-            "an installation with the `brax` extra: pip install 'jaxrl_sparse[brax]'",
+            "an installation with the `brax` extra: pip install -c constraints.txt '.[brax]'",
         )
         from jaxrl_sparse.environments.adapters.brax import make_brax
 

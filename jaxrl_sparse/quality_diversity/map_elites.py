@@ -41,6 +41,9 @@ from jaxrl_sparse.quality_diversity.problems import (
     random_genomes,
 )
 
+# Cells are numbered in int32.
+MAX_CELLS = 2**31
+
 
 @config
 class MapElitesConfig:
@@ -210,6 +213,7 @@ def _check(config: MapElitesConfig, problem: Problem) -> None:
         lambda shape: len(shape) == problem.descriptor_size and all(number >= 1 for number in shape),
         f"{problem.descriptor_size} integers of at least 1, one for each dimension of the descriptor",
     )
+    require("grid_shape", config.grid_shape, lambda shape: prod(shape) < MAX_CELLS, f"fewer than {MAX_CELLS:,} cells")
     for field in ("mutation_sigma", "line_sigma"):
         require(field, getattr(config, field), lambda sigma: 0 <= sigma < inf, "a finite number of at least 0")
     require("qd_score_offset", config.qd_score_offset, lambda offset: abs(offset) < inf, "a finite number")

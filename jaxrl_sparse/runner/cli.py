@@ -247,7 +247,8 @@ def conclude(directory: Path, result: Any) -> int:
 
     description, _ = run_directory.read_description(directory)
     numbers = {word: value for word, value in result.rows[-1].items() if isinstance(value, int | float)}
-    print("\n".join(f"{word:<24} {value:,.6g}" for word, value in numbers.items() if word != "step"))
+    shown = {word: f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" for word, value in numbers.items()}
+    print("\n".join(f"{word:<24} {number}" for word, number in shown.items() if word != "step"))
     print("\n".join(f"drawn: {file}" for file in launch.draw(directory, description, result)))
     return 0
 

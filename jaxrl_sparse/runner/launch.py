@@ -13,7 +13,7 @@ import jax
 from jaxrl_sparse.base import PyTree, require, strong_types
 from jaxrl_sparse.runner import catalogue, checkpoints, run_directory
 from jaxrl_sparse.runner.loggers import Log, jsonl_logger, tensorboard_logger
-from jaxrl_sparse.runner.loop import COUNTED, START, Position, Row, initialize, run_loop
+from jaxrl_sparse.runner.loop import COUNTED, START, Position, Row, initialize, require_pace, run_loop
 from jaxrl_sparse.runner.progress import duration, progress
 
 
@@ -97,6 +97,7 @@ def run(
     Raises:
       ValueError: if an argument is bad; one line that names it, what it got and what it takes.
     """
+    require_pace(**pace)
     options = tuple(sorted((environment_options or {}).items()))
     sizes = catalogue.hidden_sizes_for(environment) if hidden_sizes is None else tuple(hidden_sizes)
     system, task = catalogue.bind(algorithm, environment, options, sizes)
@@ -142,6 +143,7 @@ def resume(directory: str | Path, *, budget: int | None = None, stream: Any = No
       ValueError: if the directory holds no run, if another process is at it, or if its checkpoint is absent, damaged
         or of another configuration.
     """
+    require_pace(**pace)
     path = Path(directory)
     description, stored_budget = run_directory.read_description(path)
     session = _bind_description(path, description)

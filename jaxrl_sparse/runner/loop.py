@@ -6,6 +6,7 @@ and the bits of a run do not depend on how long its chunks were.
 """
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Algorithm, PyTree, require, strong_types
+from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Algorithm, PyTree, is_count, require, strong_types
 from jaxrl_sparse.training import train_up_to
 
 Make = Callable[[Any, PyTree], Algorithm]
@@ -144,9 +145,10 @@ def run_loop(
       The state and where the run stands.
 
     Raises:
-      ValueError: if the budget word is no metric of the algorithm.
+      ValueError: if the budget word is no metric of the algorithm, or if a number of seconds is negative or not finite.
     """
     require("budget_word", budget_word, lambda word: word in COUNTED, f"one of {', '.join(COUNTED)}")
+    require_pace(save_seconds=save_seconds, chunk_seconds=chunk_seconds, max_updates=max_updates)
     config, inputs = strong_types(config), strong_types(inputs)
     # A copy: what is donated must not be shared with anything that the caller holds, nor two leaves be one array.
     state = jax.tree.map(lambda leaf: leaf.copy(), strong_types(state))
@@ -171,6 +173,17 @@ def run_loop(
         if saved != position:
             save(state, position)
     return Outcome(state, position, received[0] if received else None)
+
+
+def require_pace(save_seconds: float = 30.0, chunk_seconds: float = 1.0, max_updates: int = 1024) -> None:
+    """Refuses a pace that `run_loop` would; for those who have to know before they write anything.
+
+    Raises:
+      ValueError: if a number of seconds is negative or not finite, or `max_updates` is below 1.
+    """
+    for name, seconds in (("save_seconds", save_seconds), ("chunk_seconds", chunk_seconds)):
+        require(name, seconds, lambda number: 0 <= number < math.inf, "a finite number of at least 0")
+    require("max_updates", max_updates, is_count, "an integer of at least 1")
 
 
 def read_metrics(

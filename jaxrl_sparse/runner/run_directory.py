@@ -137,7 +137,7 @@ def read_description(directory: Path) -> tuple[dict[str, Any], int]:
 def record_versions(directory: Path, updates: int) -> None:
     """Adds a session that begins at update `updates` to versions.json."""
     path = directory / VERSIONS
-    sessions = json.loads(path.read_text()) if path.is_file() else []
+    sessions = read_json(path, path.read_text()) if path.is_file() else []
     write_atomically(path, json.dumps([*sessions, {"updates": updates, **installed_versions()}], indent=2) + "\n")
 
 
@@ -156,7 +156,20 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSONL file; a last one that a kill cut short is left out."""
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    lines = path.read_text(errors="replace").splitlines(keepends=True)
+    return [read_json(path, line) for line in lines if line.endswith("\n")]
+
+
+def read_json(path: Path, text: str) -> Any:
+    """What a file, or a line of it, holds.
+
+    Raises:
+      CheckpointError: naming the file, if it is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise CheckpointError(f"directory: {str(path)!r} is damaged") from None
 
 
 def cut_metrics(directory: Path, updates: int) -> None:

@@ -69,6 +69,7 @@ def test_generations_by_sequential_insertion(variation, tessellation):
         ({"batch_size": 0}, "batch_size: got 0"),
         ({"num_centroids": 0}, "num_centroids: got 0"),
         ({"grid_shape": (0, 50)}, r"grid_shape: got \(0, 50\), takes 2 integers"),
+        ({"grid_shape": (100_000, 100_000)}, r"grid_shape: got .* takes fewer than 2,147,483,648 cells"),
         ({"grid_shape": (50,)}, r"grid_shape: got \(50,\), takes 2 integers"),
         ({"tessellation": "hexagons"}, "tessellation: got 'hexagons', takes grid or cvt"),
         ({"variation": "none"}, "variation: got 'none', takes gaussian or iso_line"),

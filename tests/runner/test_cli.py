@@ -58,6 +58,7 @@ def refuse(here, capfd, *arguments):
         (("run", "toy", "--env", "hill", "--num-neighbors", "9"), "num_neighbors: got 9, takes 1 to population_size"),
         (("run", "toy", "--env", "hill", "--budget", "15"), "budget: got 15, takes at least 16 evaluations"),
         (("run", "toy", "--env", "hill", "--budget", "0"), "budget: got 0"),
+        (("run", "toy", "--env", "hill", "--save-seconds", "nan"), "save_seconds: got nan, takes a finite number"),
         (("run", "toy", "--env", "hill", "--env-options", "walls"), "env_options: got 'walls', takes NAME=VALUE"),
         (("run", "toy", "--env", "hill", "--hidden-sizes", "0"), "hidden_sizes: got (0,)"),
         (("resume",), "DIRECTORY"),

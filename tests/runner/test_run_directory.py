@@ -147,3 +147,13 @@ def test_a_process_that_is_killed_lets_go(tmp_path):
     holder.stdout.close()
     with run_directory.held(tmp_path):
         pass
+
+
+def test_damaged_rows_and_versions_are_named(tmp_path):
+    for name, read in (
+        (run_directory.METRICS, run_directory.read_rows),
+        (run_directory.VERSIONS, lambda path: run_directory.record_versions(path.parent, 0)),
+    ):
+        (tmp_path / name).write_text("{\n")
+        with pytest.raises(CheckpointError, match=rf"^directory: .*{name}' is damaged$"):
+            read(tmp_path / name)
