@@ -149,7 +149,7 @@ def run_episodes(
     num_steps: int,
     num_environments: int | None = None,
     accumulate: Callable[[PyTree, Transition], PyTree] | None = None,
-    initial: PyTree = (),
+    initial: PyTree | Callable[[PyTree, PyTree], PyTree] = (),
 ) -> Episodes:
     """Runs one episode in each of B environments, each with a policy of its own, and stores no trajectory.
 
@@ -168,7 +168,8 @@ def run_episodes(
       accumulate: `accumulate(carry, transition) -> carry`: whatever else is to be known of the episodes (signatures,
         sampled observations). It is called for every step of the batch and masks the rows that ended itself, with
         `transition.active`: a rule for rows would copy large carries at every step.
-      initial: the carry that `accumulate` starts from, any pytree.
+      initial: the carry that `accumulate` starts from, any pytree; or `initial(observations, states)` that makes it of
+        the first ones, leaves `[B, ...]`.
 
     Returns:
       Last observations and states, returns, lengths, flags, and what was accumulated.
@@ -202,7 +203,7 @@ def run_episodes(
         jnp.zeros(batch_size, jnp.int32),
         never,
         never,
-        initial,
+        initial(observations, states) if callable(initial) else initial,
     )
 
     def is_active(episodes: Episodes) -> Bool[Array, "B"]:

@@ -38,7 +38,7 @@ def arm_problem(num_joints: int = 8) -> Problem:
             descriptors=end_effectors,
             ground_truth=end_effectors,
             areas=jnp.full(batch_size, -1, jnp.int32),
-            render_states=end_effectors,
+            render_states=end_effectors[:, None],
             environment_steps=jnp.zeros(batch_size, jnp.int32),
         )
 

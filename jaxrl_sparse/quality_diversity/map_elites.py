@@ -170,7 +170,12 @@ def map_elites(config: MapElitesConfig, problem: Problem) -> Algorithm:
         archive = insert(state.archive, offspring, state.centroids)
         history = history_update(state.history, offspring, ground_truth_bounds)
         metrics = {
-            **cost_metrics(offspring.evaluation, step, initial_evaluations(config), state.initial_environment_steps),
+            **cost_metrics(
+                offspring.evaluation.environment_steps,
+                step,
+                initial_evaluations(config),
+                state.initial_environment_steps,
+            ),
             **history_metrics(history),
             **archive_metrics(archive),
         }

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Metrics
 from jaxrl_sparse.quality_diversity.archives import finite_rows
-from jaxrl_sparse.quality_diversity.problems import Bounds, Discoveries, Evaluation, Individuals, Problem
+from jaxrl_sparse.quality_diversity.problems import Bounds, Discoveries, Individuals, Problem
 
 # Cells a side of the grid on which coverage is published.
 GRID_SIZE = 50
@@ -108,23 +108,23 @@ def history_metrics(history: History) -> Metrics:
 
 
 def cost_metrics(
-    evaluation: Evaluation, step: Int[Array, ""], initial_evaluations: int, initial_environment_steps: Int[Array, ""]
+    environment_steps: Int[Array, "B"],
+    step: Int[Array, ""],
+    initial_evaluations: int,
+    initial_environment_steps: Int[Array, ""],
 ) -> Metrics:
     """What one update cost: evaluations and environment steps, at step 0 together with those of `init`.
 
     Args:
-      evaluation: all that the update evaluated.
+      environment_steps: of all individuals that the update evaluated.
       step: number of the update.
       initial_evaluations: number of individuals that `init` evaluated, static.
       initial_environment_steps: sum of their environment steps.
     """
     first = step == 0
-    evaluations = evaluation.rewards.shape[0] + jnp.where(first, initial_evaluations, 0)
-    environment_steps = jnp.sum(evaluation.environment_steps) + jnp.where(first, initial_environment_steps, 0)
-    return {
-        EVALUATIONS: evaluations.astype(jnp.int32),
-        ENVIRONMENT_STEPS: environment_steps.astype(jnp.int32),
-    }
+    evaluations = environment_steps.shape[0] + jnp.where(first, initial_evaluations, 0)
+    all_steps = jnp.sum(environment_steps) + jnp.where(first, initial_environment_steps, 0)
+    return {EVALUATIONS: evaluations.astype(jnp.int32), ENVIRONMENT_STEPS: all_steps.astype(jnp.int32)}
 
 
 def ground_truth_cells(ground_truth: Float[Array, "B 2"], bounds: Bounds) -> Int[Array, "B"]:

@@ -67,7 +67,12 @@ def random_search(config: RandomSearchConfig, problem: Problem) -> Algorithm:
         archive = append_random(archive_key, state.archive, population, config.archive_additions)
         history = history_update(state.history, population, bounds)
         metrics = {
-            **cost_metrics(population.evaluation, step, initial_evaluations(config), state.initial_environment_steps),
+            **cost_metrics(
+                population.evaluation.environment_steps,
+                step,
+                initial_evaluations(config),
+                state.initial_environment_steps,
+            ),
             **history_metrics(history),
             "archive_size": archive.size,
             "archive_overflow": archive.overflow,

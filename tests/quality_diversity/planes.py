@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy.spatial.distance import cdist
 
-from jaxrl_sparse.quality_diversity.problems import Evaluation, Problem
+from jaxrl_sparse.quality_diversity.problems import Evaluation, Individuals, Problem
 
 BOUNDS = ((-5.0, -5.0), (5.0, 5.0))
 
@@ -28,8 +30,18 @@ def plane(broken=nobody, see=None):
             descriptors=genomes,
             ground_truth=genomes,
             areas=jnp.where(genomes[:, 0] > 0, 0, -1).astype(jnp.int32),
-            render_states=genomes,
+            render_states=genomes[:, None],
             environment_steps=jnp.full(len(genomes), 3, jnp.int32),
         )
 
     return Problem(evaluate_genomes, 2, 2, BOUNDS, num_areas=1, render_size=2, descriptor_bounds=BOUNDS)
+
+
+def individuals_of(genomes, broken=nobody):
+    genomes = jnp.asarray(genomes, jnp.float32)
+    return Individuals(genomes, plane(broken).evaluate_genomes(jax.random.key(0), genomes))
+
+
+def brute_force_novelties(candidates, archived, k):
+    distances = np.sort(cdist(candidates, np.concatenate([candidates, archived])), axis=1)
+    return distances[:, 1 : k + 1].mean(axis=1)

@@ -29,7 +29,7 @@ def individuals_of(ground_truth, rewards, areas):
         descriptors=ground_truth,
         ground_truth=ground_truth,
         areas=jnp.asarray(areas, jnp.int32),
-        render_states=names,
+        render_states=names[:, None],
         environment_steps=jnp.full(num, 7, jnp.int32),
     )
     return Individuals(names, evaluation)
@@ -121,7 +121,7 @@ def test_nothing_valid_has_no_best_reward():
 def test_the_first_update_pays_for_init():
     evaluation = individuals_of([[0.0, 0.0]] * 4, rewards=[0.0] * 4, areas=[-1] * 4).evaluation
     steps = jnp.arange(3, dtype=jnp.int32)
-    costs = jax.vmap(lambda step: cost_metrics(evaluation, step, 10, jnp.int32(1000)))(steps)
+    costs = jax.vmap(lambda step: cost_metrics(evaluation.environment_steps, step, 10, jnp.int32(1000)))(steps)
     np.testing.assert_array_equal(costs["evaluations"], [14, 4, 4])
     np.testing.assert_array_equal(costs["environment_steps"], [1028, 28, 28])
     assert costs["evaluations"].dtype == costs["environment_steps"].dtype == jnp.int32

@@ -67,7 +67,7 @@ def test_the_problem_knows_the_environment(point):
     assert problem.ground_truth_bounds == problem.descriptor_bounds == environment.descriptor_bounds
     assert (problem.num_areas, problem.descriptor_size) == (4, 2)
     shape = jax.eval_shape(problem.evaluate_genomes, jax.random.key(0), jnp.zeros((3, problem.genome_size)))
-    assert shape.render_states.shape == (3, problem.render_size)
+    assert shape.render_states.shape == (3, problem.num_frames, problem.render_size)
 
 
 def test_genomes_start_normal_and_clipped_or_uniform_in_the_box_of_the_problem(point):
