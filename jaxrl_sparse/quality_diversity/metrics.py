@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Metrics
 from jaxrl_sparse.quality_diversity.archives import finite_rows
@@ -57,13 +57,29 @@ def history_update(history: History, individuals: Individuals, bounds: Bounds) -
       individuals: B of them, every one evaluated just now.
       bounds: `(lows, highs)` of the ground-truth grid.
     """
-    evaluation = individuals.evaluation
     valid = finite_rows(individuals)
-    cells = ground_truth_cells(evaluation.ground_truth, bounds)
+    cells = ground_truth_cells(individuals.evaluation.ground_truth, bounds)
     on_grid = jnp.logical_and(valid, cells < GRID_SIZE**2)
+    history = history_crown(history, individuals, jnp.ones_like(valid))
+    return history._replace(
+        visits=history.visits.at[jnp.where(on_grid, cells, GRID_SIZE**2)].add(1, mode="drop"),
+        out_of_bounds=history.out_of_bounds + jnp.sum(jnp.logical_and(valid, ~on_grid), dtype=jnp.int32),
+    )
+
+
+def history_crown(history: History, individuals: Individuals, mask: Bool[Array, "B"]) -> History:
+    """Adds individuals that may become champions and visit no cell: coverage is that of exploration alone.
+
+    Args:
+      history: so far.
+      individuals: B of them.
+      mask: which of them count.
+    """
+    evaluation = individuals.evaluation
+    finite = finite_rows(individuals)
     num_areas = history.champion_rewards.shape[0] - 1
-    of_row = jnp.concatenate([evaluation.areas == jnp.arange(num_areas)[:, None], jnp.ones((1, len(cells)), bool)])
-    rewards = jnp.where(jnp.logical_and(of_row, valid), evaluation.rewards, -jnp.inf)
+    of_row = jnp.concatenate([evaluation.areas == jnp.arange(num_areas)[:, None], jnp.ones((1, len(finite)), bool)])
+    rewards = jnp.where(of_row & finite & mask, evaluation.rewards, -jnp.inf)
     best = jnp.argmax(rewards, axis=-1)
     best_rewards = jnp.max(rewards, axis=-1)
     improved = best_rewards > history.champion_rewards
@@ -71,12 +87,10 @@ def history_update(history: History, individuals: Individuals, bounds: Bounds) -
     def crown(old: Array, new: Array) -> Array:
         return jnp.where(improved.reshape(-1, *[1] * (old.ndim - 1)), new[best], old)
 
-    return History(
-        visits=history.visits.at[jnp.where(on_grid, cells, GRID_SIZE**2)].add(1, mode="drop"),
+    return history._replace(
         champions=jax.tree.map(crown, history.champions, individuals),
         champion_rewards=jnp.where(improved, best_rewards, history.champion_rewards),
-        rejected=history.rejected + jnp.sum(~valid, dtype=jnp.int32),
-        out_of_bounds=history.out_of_bounds + jnp.sum(jnp.logical_and(valid, ~on_grid), dtype=jnp.int32),
+        rejected=history.rejected + jnp.sum(mask & ~finite, dtype=jnp.int32),
     )
 
 
