@@ -20,6 +20,11 @@ class Entry(NamedTuple):
 
 
 ENVIRONMENTS: dict[str, Entry] = {
+    "collect-ball": Entry(
+        "jaxrl_sparse.environments.planar.collect_ball",
+        "CollectBall",
+        "a two-wheeled robot that carries balls to a nest, 2,000 steps, one reward area",
+    ),
     "hard-maze": Entry(
         "jaxrl_sparse.environments.planar.hard_maze",
         "HardMaze",
@@ -29,6 +34,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "jaxrl_sparse.environments.planar.point_2d",
         "Point2D",
         "a point that walks in a square, 50 steps, four small reward areas: the cheapest",
+    ),
+    "point-maze": Entry(
+        "jaxrl_sparse.environments.planar.point_maze",
+        "PointMaze",
+        "a point in AntMaze's walls, with its two reward areas: the cheap stand-in",
     ),
     "redundant-arm": Entry(
         "jaxrl_sparse.environments.planar.redundant_arm",

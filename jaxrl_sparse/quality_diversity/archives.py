@@ -82,6 +82,20 @@ def append_random(key: PRNGKeyArray, archive: Archive, rows: PyTree, num_additio
     return archive_append(archive, jax.tree.map(lambda leaf: leaf[chosen], rows), finite[chosen])
 
 
+def require_capacity(archive_capacity: int, most: int, evaluations: int) -> None:
+    """Refuses a capacity below the most rows that a search of so many evaluations appends.
+
+    Raises:
+      ValueError: naming `archive_capacity` and what suffices.
+    """
+    require(
+        "archive_capacity",
+        archive_capacity,
+        lambda capacity: capacity >= most,
+        f"at least {most}, which {evaluations} evaluations can fill: raise it or lower the budget",
+    )
+
+
 def archive_mask(archive: Archive) -> Bool[Array, "capacity"]:
     """Which rows are filled."""
     return jnp.arange(jax.tree.leaves(archive.entries)[0].shape[0]) < archive.size

@@ -1,6 +1,7 @@
 """Behaviour spaces that a search learns while it goes: the slot that TAXONS and STAX fill."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxrl_sparse.base import Metrics
+from jaxrl_sparse.numerics.predicates import anywhere
 from jaxrl_sparse.quality_diversity.problems import Evaluation
 
 
@@ -46,6 +48,25 @@ def described(space: BehaviorSpace, state: Any, stored: list[Stored]) -> list[Ev
         ends.append(jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], evaluation))
         start = stop
     return ends
+
+
+def learn_where_due(
+    is_due: Bool[Array, ""], learn: Callable[[Any], tuple[Any, Metrics]], state: Any
+) -> tuple[Any, Metrics]:
+    """Learns where it is due: when it is for one seed of a sweep all pass through it, and only that one changes.
+
+    Args:
+      is_due: whether to learn.
+      learn: `learn(state) -> (state, metrics)`.
+      state: of the search.
+
+    Returns:
+      The new state and the metrics, which are 0 where nothing was learned.
+    """
+    spec = jax.eval_shape(learn, state)[1]
+    unchanged = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), spec)
+    learned = jax.lax.cond(anywhere(is_due), learn, lambda state: (state, unchanged), state)
+    return jax.tree.map(partial(jnp.where, is_due), learned, (state, unchanged))
 
 
 def is_triangular(number: Array) -> Bool[Array, ""]:

@@ -82,9 +82,8 @@ class Emitter(NamedTuple):
       baseline: mean reward of its first generations, once that was estimated; NaN before.
       improvement: as it was last estimated.
       best_archived: the best reward that it has put into the reward archive; -inf where none.
-      most_novel: the most novel member so far, first the ancestor.
-      most_novel_novelty: its novelty.
-      novel: the members that were the most novel in their turn, leaves `[num_novel, ...]`.
+      novel: the members that were the most novel in their turn, in their order, leaves `[num_novel, ...]`; the last of
+        them is the most novel one so far, also where others have found no place.
       num_novel: how many of them there are, int32.
       novel_overflow: how many found no place, int32.
     """
@@ -97,8 +96,6 @@ class Emitter(NamedTuple):
     baseline: Float[Array, ""]
     improvement: Float[Array, ""]
     best_archived: Float[Array, ""]
-    most_novel: Individuals
-    most_novel_novelty: Float[Array, ""]
     novel: Individuals
     num_novel: Int[Array, ""]
     novel_overflow: Int[Array, ""]
@@ -110,19 +107,18 @@ class EmitterRules(NamedTuple):
     Attributes:
       batch_size: b, genomes of a generation.
       first_batch_size: those of them that the first population takes; the others are not to be counted there.
-      window: W, generations that are remembered.
       init: `init(ancestor, sigma) -> emitter`.
       ask: `ask(key, emitter) -> genomes[b, P]`.
-      tell: `tell(emitter, batch, novelties[b], counted[b]) -> (emitter, harvest)`.
+      tell: `tell(emitter, batch, novelties[b], record, counted[b]) -> (emitter, harvest)`, where the record is the
+        novelty of the emitter's most novel member so far.
       stops: `stops(emitter) -> bool`.
     """
 
     batch_size: int
     first_batch_size: int
-    window: int
     init: Callable[[Individuals, Array], Emitter]
     ask: Callable[[PRNGKeyArray, Emitter], Float[Array, "b P"]]
-    tell: Callable[[Emitter, Individuals, Array, Array], tuple[Emitter, "Harvest"]]
+    tell: Callable[[Emitter, Individuals, Array, Array, Array], tuple[Emitter, "Harvest"]]
     stops: Callable[[Emitter], Bool[Array, ""]]
 
 
@@ -175,8 +171,6 @@ def emitter_rules(config: EmitterConfig, genome_size: int, low: float | Array, h
             baseline=jnp.full((), jnp.nan),
             improvement=jnp.zeros(()),
             best_archived=jnp.full((), -jnp.inf),
-            most_novel=ancestor,
-            most_novel_novelty=jnp.full((), jnp.inf),
             novel=jax.tree.map(lambda leaf: jnp.zeros((config.num_novel, *leaf.shape), leaf.dtype), ancestor),
             num_novel=jnp.zeros((), jnp.int32),
             novel_overflow=jnp.zeros((), jnp.int32),
@@ -206,7 +200,11 @@ def emitter_rules(config: EmitterConfig, genome_size: int, low: float | Array, h
         return members, members, of_newcomers
 
     def tell(
-        emitter: Emitter, batch: Individuals, novelties: Float[Array, "b"], counted: Bool[Array, "b"]
+        emitter: Emitter,
+        batch: Individuals,
+        novelties: Float[Array, "b"],
+        record: Float[Array, ""],
+        counted: Bool[Array, "b"],
     ) -> tuple[Emitter, Harvest]:
         strategy, (members, scores), novelties = select(emitter, batch, novelties, counted)
         present = jnp.isfinite(scores)
@@ -221,7 +219,8 @@ def emitter_rules(config: EmitterConfig, genome_size: int, low: float | Array, h
             rewards=emitter.rewards.at[emitter.generations % window].set(rewards),
             best_archived=best_archived,
         )
-        return _remember_novel(emitter, members, jnp.where(present, novelties, -jnp.inf)), Harvest(members, archived)
+        emitter = _remember_novel(emitter, members, jnp.where(present, novelties, -jnp.inf), record)
+        return emitter, Harvest(members, archived)
 
     def stops(emitter: Emitter) -> Bool[Array, ""]:
         stopped = stagnated(emitter.rewards, emitter.generations, config.stop_rule)
@@ -230,24 +229,31 @@ def emitter_rules(config: EmitterConfig, genome_size: int, low: float | Array, h
         return stopped | (emitter.generations > config.max_generations)
 
     first_batch_size = min(size, batch_size)
-    return EmitterRules(batch_size, first_batch_size, window, init, ask, tell, stops)
+    return EmitterRules(batch_size, first_batch_size, init, ask, tell, stops)
 
 
-def _remember_novel(emitter: Emitter, members: Individuals, novelties: Float[Array, "n"]) -> Emitter:
-    before = jax.lax.cummax(jnp.concatenate([emitter.most_novel_novelty[None], novelties[:-1]]))
+def _remember_novel(
+    emitter: Emitter, members: Individuals, novelties: Float[Array, "n"], record: Float[Array, ""]
+) -> Emitter:
+    before = jax.lax.cummax(jnp.concatenate([record[None], novelties[:-1]]))
     is_record = novelties > before
     capacity = emitter.novel.genomes.shape[0]
-    places = jnp.where(is_record, emitter.num_novel + jnp.cumsum(is_record, dtype=jnp.int32) - 1, capacity)
+    ranks = emitter.num_novel + jnp.cumsum(is_record, dtype=jnp.int32) - 1
     wanted = emitter.num_novel + jnp.sum(is_record, dtype=jnp.int32)
-    most = jnp.argmax(novelties)
-    improved = novelties[most] > emitter.most_novel_novelty
+    # The last place is for the most novel one.
+    fits = is_record & ((ranks < capacity - 1) | (ranks == wanted - 1))
+    places = jnp.where(fits, jnp.minimum(ranks, capacity - 1), capacity)
     return emitter._replace(
-        most_novel=jax.tree.map(lambda old, new: jnp.where(improved, new[most], old), emitter.most_novel, members),
-        most_novel_novelty=jnp.maximum(novelties[most], emitter.most_novel_novelty),
         novel=jax.tree.map(lambda old, new: old.at[places].set(new, mode="drop"), emitter.novel, members),
         num_novel=jnp.minimum(wanted, capacity),
         novel_overflow=emitter.novel_overflow + jnp.maximum(wanted - capacity, 0),
     )
+
+
+def most_novel_descriptor(emitter: Emitter) -> Float[Array, "D"]:
+    """That of the most novel member of an emitter so far; of its ancestor, where none was more novel."""
+    latest = emitter.novel.evaluation.descriptors[jnp.maximum(emitter.num_novel - 1, 0)]
+    return jnp.where(emitter.num_novel > 0, latest, emitter.ancestor.evaluation.descriptors)
 
 
 def with_improvement(emitter: Emitter, local: bool) -> Emitter:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import Metrics, config, is_count, require
 from jaxrl_sparse.evolution.variation import gaussian_mutation
-from jaxrl_sparse.quality_diversity.archives import append_random, archive_mask, finite_rows
+from jaxrl_sparse.quality_diversity.archives import append_random, archive_mask, finite_rows, require_capacity
 from jaxrl_sparse.quality_diversity.metrics import history_update
 from jaxrl_sparse.quality_diversity.novelty import novelty_scores
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
@@ -190,6 +190,16 @@ def archive_metrics(state: PopulationSearchState) -> Metrics:
 def offspring_per_generation(config: NoveltySearchConfig) -> int:
     """Evaluations of one generation: all offspring."""
     return config.population_size * config.offspring_per_parent
+
+
+def require_archive_holds(config: NoveltySearchConfig, evaluations: int) -> None:
+    """Refuses an archive that a search of so many evaluations could overflow.
+
+    Raises:
+      ValueError: naming `archive_capacity` and the smallest one that suffices.
+    """
+    generations = -(-max(evaluations - config.population_size, 0) // offspring_per_generation(config))
+    require_capacity(config.archive_capacity, generations * config.archive_additions, evaluations)
 
 
 def check_exploration(config: NoveltySearchConfig) -> None:

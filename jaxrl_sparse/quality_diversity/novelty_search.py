@@ -21,6 +21,7 @@ from jaxrl_sparse.quality_diversity.exploration import (
     mean_novelty,
     most_novel,
     offspring_per_generation,
+    require_archive_holds,
     start_exploration,
 )
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics
@@ -87,3 +88,12 @@ def initial_evaluations(config: NoveltySearchConfig) -> int:
 def evaluations_per_update(config: NoveltySearchConfig) -> int:
     """Evaluations of one generation: all offspring."""
     return offspring_per_generation(config)
+
+
+def check_budget(config: NoveltySearchConfig, evaluations: int) -> None:
+    """Refuses a budget that could overflow the archive.
+
+    Raises:
+      ValueError: naming `archive_capacity` and the smallest one that suffices.
+    """
+    require_archive_holds(config, evaluations)

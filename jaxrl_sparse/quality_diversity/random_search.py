@@ -10,7 +10,7 @@ import jax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
-from jaxrl_sparse.quality_diversity.archives import append_random
+from jaxrl_sparse.quality_diversity.archives import append_random, require_capacity
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics, history_update
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
 from jaxrl_sparse.quality_diversity.population_search import discoveries as discoveries
@@ -94,6 +94,16 @@ def initial_evaluations(config: RandomSearchConfig) -> int:
 def evaluations_per_update(config: RandomSearchConfig) -> int:
     """Evaluations of one generation."""
     return config.population_size
+
+
+def check_budget(config: RandomSearchConfig, evaluations: int) -> None:
+    """Refuses a budget that could overflow the archive.
+
+    Raises:
+      ValueError: naming `archive_capacity` and the smallest one that suffices.
+    """
+    generations = -(-evaluations // config.population_size) - 1
+    require_capacity(config.archive_capacity, generations * config.archive_additions, evaluations)
 
 
 def _check(config: RandomSearchConfig) -> None:

@@ -8,7 +8,6 @@ Source: Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters
 code says where the paper does not.
 """
 
-from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any
@@ -22,7 +21,7 @@ from jaxrl_sparse.numerics.neighbors import nearest_neighbors
 from jaxrl_sparse.numerics.predicates import anywhere
 from jaxrl_sparse.quality_diversity import exploration
 from jaxrl_sparse.quality_diversity.archives import Archive, archive_append, archive_init, archive_mask, finite_rows
-from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, described
+from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, described, learn_where_due
 from jaxrl_sparse.quality_diversity.emitters import EmitterConfig, check_emitters, emitter_rules
 from jaxrl_sparse.quality_diversity.exploitation import Exploitation, candidates_init, enqueue, exploit, pool_init
 from jaxrl_sparse.quality_diversity.exploration import Descriptors, NoveltySearchConfig, Selection
@@ -249,7 +248,7 @@ def emitter_search(
         }
         if space is not None:
             is_due = explored & space.is_due(state.explored_chunks)
-            state, learned = _where_due(is_due, learn, state)
+            state, learned = learn_where_due(is_due, learn, state)
             metrics |= learned
         return state, {**metrics, **history_metrics(state.search.history), **search_metrics(state)}
 
@@ -279,6 +278,15 @@ def evaluations_per_update(config: SereneConfig) -> int:
     return evaluations_per_chunk(config)
 
 
+def check_budget(config: SereneConfig, evaluations: int) -> None:
+    """Refuses a budget that could overflow the archive.
+
+    Raises:
+      ValueError: naming `archive_capacity` and the smallest one that suffices.
+    """
+    exploration.require_archive_holds(config.exploration, evaluations)
+
+
 def _emitter_sigmas(
     genomes: Float[Array, "B P"], valid: Bool[Array, "B"], fallback: float | Array
 ) -> Float[Array, "B"]:
@@ -293,16 +301,6 @@ def _archived(archive: Archive) -> Descriptors:
 
 def _present(individuals: Individuals) -> Descriptors:
     return Descriptors(individuals.evaluation.descriptors, finite_rows(individuals))
-
-
-def _where_due(
-    is_due: Bool[Array, ""], learn: Callable[[SereneState], tuple[SereneState, Metrics]], state: SereneState
-) -> tuple[SereneState, Metrics]:
-    """Learns where it is due: when it is for one seed of a sweep all pass through it, and only that one changes."""
-    spec = jax.eval_shape(learn, state)[1]
-    unchanged = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), spec)
-    learned = jax.lax.cond(anywhere(is_due), learn, lambda state: (state, unchanged), state)
-    return jax.tree.map(partial(jnp.where, is_due), learned, (state, unchanged))
 
 
 def _check(config: SereneConfig) -> None:

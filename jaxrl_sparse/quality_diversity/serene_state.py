@@ -79,14 +79,13 @@ def stored_evaluations(state: SereneState) -> list[Stored]:
         Stored(state.reward_archive.entries.evaluation, archive_mask(state.reward_archive)),
         Stored(state.candidates.ancestors.evaluation, state.candidates.waiting),
         Stored(emitters.ancestor.evaluation, alive),
-        Stored(emitters.most_novel.evaluation, alive),
         Stored(novel, remembered.reshape(-1)),
     ]
 
 
 def with_evaluations(state: SereneState, evaluations: list[Evaluation]) -> SereneState:
     """Puts evaluations back to where `stored_evaluations` found them."""
-    population, offspring, novel_archive, rewarded, candidates, ancestors, most_novel, novel = evaluations
+    population, offspring, novel_archive, rewarded, candidates, ancestors, novel = evaluations
     search, pool = state.search, state.pool
     emitters = pool.emitters
     novel = jax.tree.map(lambda leaf, old: leaf.reshape(old.shape), novel, emitters.novel.evaluation)
@@ -105,7 +104,6 @@ def with_evaluations(state: SereneState, evaluations: list[Evaluation]) -> Seren
         pool=pool._replace(
             emitters=emitters._replace(
                 ancestor=put(emitters.ancestor, ancestors),
-                most_novel=put(emitters.most_novel, most_novel),
                 novel=put(emitters.novel, novel),
             )
         ),

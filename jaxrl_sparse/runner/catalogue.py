@@ -12,8 +12,19 @@ from typing import Any, NamedTuple
 from jaxrl_sparse.base import EVALUATIONS, PyTree, require, require_known
 from jaxrl_sparse.runner.loop import Make
 
-DEFAULT_HIDDEN_SIZES = {"hard-maze": (5, 5), "redundant-arm": (5, 5), "point-2d": (5, 5)}
+DEFAULT_HIDDEN_SIZES = {
+    "curling": (5, 5, 5),
+    "hard-maze": (5, 5),
+    "redundant-arm": (5, 5),
+    "collect-ball": (5, 5),
+    "point-maze": (5, 5),
+    "point-2d": (5, 5),
+    "ant-maze": (10, 10, 10),
+}
 OTHER_HIDDEN_SIZES = (64, 64)
+# What a quality-diversity search sees of an episode: the descriptor's name, see `path_descriptors.path_descriptor`, and
+# the number of images.
+PROBLEM_OPTIONS = {"descriptor": "final", "num_frames": 1}
 
 
 class Task(NamedTuple):
@@ -24,6 +35,7 @@ class Task(NamedTuple):
       inputs: arrays that are no hyper-parameters, such as the environment's parameters.
       environment: what it is bound to, for the plots.
       smallest_budget: `smallest_budget(config)`, what init and the first update spend.
+      check_budget: `check_budget(config, budget)` refuses a budget that the configuration has no room for.
       discoveries: `discoveries(state)`, the behaviours found, with fields `ground_truth[N, 2]`, `rewards[N]`,
         `areas[N]`, `mask[N]` and `visits[n * n]`; None where an algorithm keeps none.
     """
@@ -32,6 +44,7 @@ class Task(NamedTuple):
     inputs: PyTree
     environment: Any
     smallest_budget: Callable[[Any], int]
+    check_budget: Callable[[Any, int], None]
     discoveries: Callable[[PyTree], Any] | None
 
 
@@ -43,15 +56,16 @@ class System(NamedTuple):
       headline: the metric to show while it runs.
       budget_word: what its budget counts, `"evaluations"` or `"environment_steps"`.
       budget: the default.
-      bind: `bind(environment, options, hidden_sizes) -> Task`, for the name of an environment and the options of its
-        constructor; refuses what the algorithm cannot run on.
+      bind: `bind(environment, options, hidden_sizes, problem_options) -> Task`, for the name of an environment, the
+        options of its constructor, and those of what the algorithm sees of it; refuses what the algorithm cannot run
+        on.
     """
 
     config: type
     headline: str
     budget_word: str
     budget: int
-    bind: Callable[[str, dict[str, Any], tuple[int, ...]], Task]
+    bind: Callable[[str, dict[str, Any], tuple[int, ...], dict[str, Any]], Task]
 
 
 class Entry(NamedTuple):
@@ -61,28 +75,45 @@ class Entry(NamedTuple):
     load: Callable[[], System]
 
 
-def quality_diversity(module_name: str, config_name: str, budget: int) -> Callable[[], System]:
-    """The loader of an algorithm of `jaxrl_sparse.quality_diversity` on controllers in planar environments."""
+def quality_diversity(
+    module_name: str, factory_name: str, config_name: str, budget: int, **defaults: Any
+) -> Callable[[], System]:
+    """The loader of an algorithm of `jaxrl_sparse.quality_diversity` on controllers in planar environments.
+
+    `defaults` are those of the problem's options, see `PROBLEM_OPTIONS`.
+    """
 
     def load():
         module = importlib.import_module(f"jaxrl_sparse.quality_diversity.{module_name}")
         environments = importlib.import_module("jaxrl_sparse.environments")
         problems = importlib.import_module("jaxrl_sparse.quality_diversity.problems")
+        path_descriptors = importlib.import_module("jaxrl_sparse.quality_diversity.path_descriptors")
         planar = importlib.import_module("jaxrl_sparse.environments.planar.base")
-        factory = getattr(module, module_name)
+        factory = getattr(module, factory_name)
 
-        def bind(environment_name, options, hidden_sizes):
+        def bind(environment_name, options, hidden_sizes, problem_options):
             environment = environments.make(environment_name, **options)
             takes = f"a planar environment: {', '.join(DEFAULT_HIDDEN_SIZES)}"
             require("environment", environment_name, lambda _: isinstance(environment, planar.PlanarEnvironment), takes)
+            chosen = {**PROBLEM_OPTIONS, **defaults, **problem_options}
+            for option in chosen:
+                require_known("problem option", option, PROBLEM_OPTIONS, PROBLEM_OPTIONS)
+            path_descriptor = path_descriptors.path_descriptor(chosen["descriptor"])
 
             def make(config, params):
-                return factory(config, problems.controller_problem(environment, params, hidden_sizes))
+                return factory(
+                    config,
+                    problems.controller_problem(
+                        environment, params, hidden_sizes, path_descriptor, chosen["num_frames"]
+                    ),
+                )
 
             def smallest_budget(config):
                 return module.initial_evaluations(config) + module.evaluations_per_update(config)
 
-            return Task(make, environment.default_params, environment, smallest_budget, module.discoveries)
+            check_budget = getattr(module, "check_budget", lambda config, evaluations: None)
+            params = environment.default_params
+            return Task(make, params, environment, smallest_budget, check_budget, module.discoveries)
 
         return System(getattr(module, config_name), "coverage", EVALUATIONS, budget, bind)
 
@@ -90,17 +121,41 @@ def quality_diversity(module_name: str, config_name: str, budget: int) -> Callab
 
 
 ALGORITHMS = {
+    "stax": Entry(
+        "finds rewards with neither a gradient nor a hand-made behaviour space: learned codes, emitters (Paolo, 2024)",
+        quality_diversity("stax", "stax", "StaxConfig", 30_000),
+    ),
+    "serene": Entry(
+        "explores by novelty and exploits every reward found, with emitters, in turn (Paolo et al., 2021)",
+        quality_diversity("serene", "serene", "SereneConfig", 30_000),
+    ),
+    "taxons": Entry(
+        "novelty search in a behaviour space learned from images (Paolo et al., 2020)",
+        quality_diversity("taxons", "taxons", "TaxonsConfig", 30_000),
+    ),
     "novelty-search": Entry(
         "evolves controllers towards behaviours never seen before; no reward needed (Lehman and Stanley, 2011)",
-        quality_diversity("novelty_search", "NoveltySearchConfig", 30_000),
+        quality_diversity("novelty_search", "novelty_search", "NoveltySearchConfig", 30_000),
     ),
     "map-elites": Entry(
         "fills a grid of behaviours with the best controller for each cell (Mouret and Clune, 2015)",
-        quality_diversity("map_elites", "MapElitesConfig", 30_000),
+        quality_diversity("map_elites", "map_elites", "MapElitesConfig", 30_000),
+    ),
+    "cma-me": Entry(
+        "MAP-Elites whose offspring come from CMA-ES emitters (Fontaine et al., 2020)",
+        quality_diversity("cma_me", "cma_me", "CmaMeConfig", 30_000),
+    ),
+    "nslc": Entry(
+        "novelty search with local competition for reward (Lehman and Stanley, 2011)",
+        quality_diversity("multi_objective", "nslc", "NoveltySearchConfig", 30_000),
+    ),
+    "nsga-ii": Entry(
+        "evolution by Pareto fronts of novelty and reward (Deb et al., 2002)",
+        quality_diversity("multi_objective", "nsga_ii", "NoveltySearchConfig", 30_000),
     ),
     "random-search": Entry(
         "draws controllers at random: the baseline that exploration has to beat",
-        quality_diversity("random_search", "RandomSearchConfig", 30_000),
+        quality_diversity("random_search", "random_search", "RandomSearchConfig", 30_000),
     ),
 }
 
@@ -122,7 +177,11 @@ def hidden_sizes_for(environment: str) -> tuple[int, ...]:
 
 @functools.cache
 def bind(
-    algorithm: str, environment: str, environment_options: tuple[tuple[str, Any], ...], hidden_sizes: tuple[int, ...]
+    algorithm: str,
+    environment: str,
+    environment_options: tuple[tuple[str, Any], ...],
+    hidden_sizes: tuple[int, ...],
+    problem_options: tuple[tuple[str, Any], ...] = (),
 ) -> tuple[System, Task]:
     """The system of a name and its task on an environment; the same objects for the same names, so that nothing
     compiles twice.
@@ -132,4 +191,4 @@ def bind(
     """
     system = entry(algorithm).load()
     require("hidden_sizes", hidden_sizes, lambda sizes: all(size >= 1 for size in sizes), "integers of at least 1")
-    return system, system.bind(environment, dict(environment_options), hidden_sizes)
+    return system, system.bind(environment, dict(environment_options), hidden_sizes, dict(problem_options))

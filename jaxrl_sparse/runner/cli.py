@@ -57,6 +57,8 @@ class RunArguments:
       out: a new directory for metrics, checkpoints and plots; None is runs/ALGORITHM-ENV-SEED.
       env_options: options of the environment, as NAME=VALUE.
       hidden_sizes: widths of the policy's hidden layers; None is those that the environment is published with.
+      problem_options: what the algorithm sees of an episode, as NAME=VALUE: descriptor=final, descriptor=signature-2
+        and others, num_frames=5 images for those that look at images.
       save_seconds: between two checkpoints; there is always one at the start and at the end.
     """
 
@@ -66,6 +68,7 @@ class RunArguments:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIRECTORY")] = None
     env_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     hidden_sizes: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
+    problem_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     save_seconds: float = 30.0
 
 
@@ -171,8 +174,9 @@ def run_command(arguments: list[str]) -> int:
         seed=parsed.seed,
         budget=parsed.budget,
         directory=directory,
-        environment_options=environment_options(parsed.env_options),
+        environment_options=named_options("env_options", parsed.env_options),
         hidden_sizes=parsed.hidden_sizes,
+        problem_options=named_options("problem_options", parsed.problem_options),
         save_seconds=parsed.save_seconds,
     )
     return conclude(directory, result)
@@ -196,12 +200,12 @@ def run_arguments(algorithm: str, system: catalogue.System) -> type:
     return arguments
 
 
-def environment_options(words: Sequence[str]) -> dict[str, Any]:
+def named_options(argument: str, words: Sequence[str]) -> dict[str, Any]:
     """Options from `NAME=VALUE`; a value is a bool, an int or a float if it reads as one, else a string."""
     options = {}
     for word in words:
         name, equals, value = word.partition("=")
-        require("env_options", word, lambda _, given=equals: given, "NAME=VALUE")
+        require(argument, word, lambda _, given=equals: given, "NAME=VALUE")
         options[name.replace("-", "_")] = literal(value)
     return options
 

@@ -68,6 +68,7 @@ def run(
     directory: str | Path | None = None,
     environment_options: Mapping[str, Any] | None = None,
     hidden_sizes: tuple[int, ...] | None = None,
+    problem_options: Mapping[str, Any] | None = None,
     stream: Any = None,
     **pace: Any,
 ) -> Result:
@@ -87,6 +88,8 @@ def run(
       directory: where config, metrics, events and checkpoints go; new or empty. None: nothing is written.
       environment_options: keyword arguments of `make`.
       hidden_sizes: widths of the policy's hidden layers; None for those that the environment is published with.
+      problem_options: what the algorithm sees of the environment, where that is a choice: see
+        `catalogue.PROBLEM_OPTIONS`.
       stream: a text stream that progress is shown on; None for standard error.
       **pace: `save_seconds`, `chunk_seconds` and `max_updates` of `run_loop`.
 
@@ -100,7 +103,8 @@ def run(
     require_pace(**pace)
     options = tuple(sorted((environment_options or {}).items()))
     sizes = catalogue.hidden_sizes_for(environment) if hidden_sizes is None else tuple(hidden_sizes)
-    system, task = catalogue.bind(algorithm, environment, options, sizes)
+    seen = tuple(sorted((problem_options or {}).items()))
+    system, task = catalogue.bind(algorithm, environment, options, sizes, seen)
     config = system.config() if config is None else config
     budget = system.budget if budget is None else budget
     require("config", config, lambda c: isinstance(c, system.config), f"a {system.config.__name__}")
@@ -112,6 +116,7 @@ def run(
         "environment": environment,
         "environment_options": dict(options),
         "hidden_sizes": list(sizes),
+        "problem_options": dict(seen),
         "config": run_directory.describe_config(config),
         "seed": seed,
     }
@@ -193,16 +198,18 @@ def draw(directory: Path, description: dict[str, Any], result: Result) -> list[P
 
 
 def check_budget(system: catalogue.System, task: catalogue.Task, config: Any, budget: int) -> None:
-    """Refuses a budget that ends before the first update does."""
+    """Refuses a budget that ends before the first update does, or that the configuration has no room for."""
     smallest = task.smallest_budget(config)
     word = system.budget_word.replace("_", " ")
     require("budget", budget, lambda b: b >= smallest, f"at least {smallest} {word}: the start and one update")
+    task.check_budget(config, budget)
 
 
 def _bind_description(directory: Path, description: dict[str, Any]) -> Session:
     options = tuple(sorted(description["environment_options"].items()))
     sizes = tuple(description["hidden_sizes"])
-    system, task = catalogue.bind(description["algorithm"], description["environment"], options, sizes)
+    seen = tuple(sorted(description["problem_options"].items()))
+    system, task = catalogue.bind(description["algorithm"], description["environment"], options, sizes, seen)
     config = run_directory.parse_config(system.config, description["config"])
     task.make(config, task.inputs)
     return Session(system, task, config, description, directory)

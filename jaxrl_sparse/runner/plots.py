@@ -128,6 +128,40 @@ def discovery_map(environment: Any, discoveries: Any, title: str, row: Mapping[s
     return figure
 
 
+def comparison(searches: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], title: str) -> Figure:
+    """Metrics of several searches against evaluations: the mean over seeds, and a band from the worst to the best.
+
+    Args:
+      searches: by label, evaluations `[seeds, updates]` and metrics `[seeds, updates]` by their word; every search has
+        the same words.
+      title: of the figure.
+    """
+    words = list(next(iter(searches.values()))[1])
+    num_columns = min(NUM_COLUMNS, len(words))
+    num_rows = -(-len(words) // num_columns)
+    figure = Figure(figsize=(1.0 + 3.4 * num_columns, 1.2 + 2.7 * num_rows), layout="constrained")
+    figure.suptitle(title, color=INK, fontsize=12)
+    for index, word in enumerate(words):
+        axes = figure.add_subplot(num_rows, num_columns, index + 1)
+        for number, (label, (evaluations, metrics)) in enumerate(searches.items()):
+            # Seeds may have spent differently at the same update: all are read at the same numbers of evaluations.
+            x = np.linspace(evaluations[:, 0].max(), evaluations[:, -1].min(), 200)
+            curves = np.stack([np.interp(x, e, m) for e, m in zip(evaluations, metrics[word], strict=True)])
+            color = AREA_COLORS[number % len(AREA_COLORS)]
+            axes.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.15, linewidth=0)
+            axes.plot(x, curves.mean(axis=0), color=color, linewidth=1.4, label=label)
+        axes.set_title(word.replace("_", " "), color=INK, fontsize=9, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        axes.tick_params(colors=FAINT, labelsize=7)
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
+        axes.set_xlabel("evaluations", color=FAINT, fontsize=8)
+        if index == 0:
+            axes.legend(fontsize=7, frameon=False, labelcolor=INK)
+    return figure
+
+
 def visited_cells(visits: np.ndarray) -> np.ndarray:
     """`[n, n]`, 1 where a cell was visited and masked elsewhere, with the first descriptor along the columns."""
     side = int(np.sqrt(visits.size))

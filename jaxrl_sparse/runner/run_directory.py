@@ -39,6 +39,7 @@ DESCRIPTION = {
     "environment": str,
     "environment_options": dict,
     "hidden_sizes": list,
+    "problem_options": dict,
     "config": dict,
     "seed": int,
 }

@@ -132,6 +132,7 @@ def test_run_writes_where_it_says_and_tells_what_it_found(here, capfd):
         "environment": "hill",
         "environment_options": {},
         "hidden_sizes": [7],
+        "problem_options": {},
         "config": {"population_size": 4, "num_neighbors": 2, "sigma": 0.1, "learning_rate": 0.25},
         "seed": 3,
     }
@@ -192,7 +193,7 @@ def test_help_tells_what_there_is(capfd, monkeypatch, arguments, words):
 
 def test_options_of_environments_are_read_by_their_looks():
     words = ["a-b=True", "c=3", "d=.5", "e=mjx", "f=x=y"]
-    assert cli.environment_options(words) == {"a_b": True, "c": 3, "d": 0.5, "e": "mjx", "f": "x=y"}
+    assert cli.named_options("env_options", words) == {"a_b": True, "c": 3, "d": 0.5, "e": "mjx", "f": "x=y"}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ DESCRIPTION = {
     "environment": "maze",
     "environment_options": {"walls": True},
     "hidden_sizes": [5, 5],
+    "problem_options": {},
     "config": {},
     "seed": 0,
 }

@@ -9,7 +9,8 @@ import pytest
 
 from jaxrl_sparse.environments.planar import drawing
 from jaxrl_sparse.environments.planar.hard_maze import HardMaze
-from jaxrl_sparse.environments.planar.hard_maze_map import wall_coverage
+from jaxrl_sparse.environments.planar.hard_maze_map import walls
+from jaxrl_sparse.environments.planar.occupancy import wall_coverage
 from jaxrl_sparse.environments.planar.point_2d import Point2D
 from jaxrl_sparse.environments.planar.redundant_arm import RedundantArm
 
@@ -91,7 +92,9 @@ def test_scene_of_the_maze_shows_walls_and_goals():
     from_goals = np.stack([np.linalg.norm(points - area.center, axis=-1) for area in MAZE.reward_areas]).min(axis=0)
     np.testing.assert_allclose(scene[from_goals < 50 - pixel] - [1, 0, 0], 0, atol=1e-6)
     elsewhere = from_goals > 50 + pixel
-    np.testing.assert_allclose(scene[elsewhere], 1 - np.tile(wall_coverage(64)[elsewhere][:, None], 3), atol=1e-6)
+    np.testing.assert_allclose(
+        scene[elsewhere], 1 - np.tile(wall_coverage(walls(), 64)[elsewhere][:, None], 3), atol=1e-6
+    )
     # The border is 7.5 units wide in the image, of which a pixel is 9.375.
     np.testing.assert_allclose(scene[0, 20:60], 1 - 7.5 / 9.375, atol=1e-6)
 
