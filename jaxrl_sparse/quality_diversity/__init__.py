@@ -22,6 +22,7 @@ from jaxrl_sparse.quality_diversity.random_search import RandomSearchConfig, ran
 from jaxrl_sparse.quality_diversity.serene import SereneConfig, serene
 from jaxrl_sparse.quality_diversity.stax import StaxConfig, stax
 from jaxrl_sparse.quality_diversity.taxons import TaxonsConfig, taxons
+from jaxrl_sparse.quality_diversity.taxons_2020 import Taxons2020Config, taxons_2020
 
 __all__ = [
     "AutoencoderConfig",
@@ -37,6 +38,7 @@ __all__ = [
     "RandomSearchConfig",
     "SereneConfig",
     "StaxConfig",
+    "Taxons2020Config",
     "TaxonsConfig",
     "arm_problem",
     "cma_me",
@@ -53,4 +55,5 @@ __all__ = [
     "signature_descriptor",
     "stax",
     "taxons",
+    "taxons_2020",
 ]

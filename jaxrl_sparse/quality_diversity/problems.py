@@ -180,7 +180,7 @@ def controller_problem(
             return frames, ()
         return frames, path_descriptor.init(of_states(environment.descriptor, states), time_limit)
 
-    def accumulate(carry: tuple[Any, Any], transition: Transition) -> tuple[Any, Any]:
+    def accumulate(carry: Any, transition: Transition) -> Any:
         frames, path = carry
         if num_frames > 1:
             # A frame follows its episode until its step: where the episode ends earlier it stays at the last state.
@@ -196,10 +196,9 @@ def controller_problem(
             episodes = run_episodes(
                 environment, act, genomes, key, params, unlimited, accumulate=accumulate, initial=start
             )
-            frames, path = episodes.accumulated
         else:
             episodes = run_episodes(environment, act, genomes, key, params, unlimited)
-            frames, path = (), ()
+        frames, path = episodes.accumulated or ((), ())
         ground_truth = of_states(environment.descriptor, episodes.states)
         return Evaluation(
             rewards=episodes.returns,

@@ -133,6 +133,10 @@ ALGORITHMS = {
         "novelty search in a behaviour space learned from images (Paolo et al., 2020)",
         quality_diversity("taxons", "taxons", "TaxonsConfig", 30_000),
     ),
+    "taxons-2020": Entry(
+        "TAXONS as first published: one population, batch normalisation, training every 30 generations",
+        quality_diversity("taxons_2020", "taxons_2020", "Taxons2020Config", 30_000),
+    ),
     "novelty-search": Entry(
         "evolves controllers towards behaviours never seen before; no reward needed (Lehman and Stanley, 2011)",
         quality_diversity("novelty_search", "novelty_search", "NoveltySearchConfig", 30_000),
