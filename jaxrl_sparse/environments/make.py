@@ -20,10 +20,20 @@ class Entry(NamedTuple):
 
 
 ENVIRONMENTS: dict[str, Entry] = {
+    "ant-maze": Entry(
+        "jaxrl_sparse.environments.ant_maze.ant_maze",
+        "AntMaze",
+        "a four-legged ant in a walled arena, 3,000 steps, two reward areas: MuJoCo MJX (the `brax` extra), for a GPU",
+    ),
     "collect-ball": Entry(
         "jaxrl_sparse.environments.planar.collect_ball",
         "CollectBall",
         "a two-wheeled robot that carries balls to a nest, 2,000 steps, one reward area",
+    ),
+    "curling": Entry(
+        "jaxrl_sparse.environments.curling.curling",
+        "Curling",
+        "an arm of two links that strikes a ball over a table, 500 steps, two reward areas",
     ),
     "hard-maze": Entry(
         "jaxrl_sparse.environments.planar.hard_maze",

@@ -4,7 +4,7 @@ An algorithm takes a `Problem`, never an environment: a maze, a kinematic arm an
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -198,7 +198,7 @@ def controller_problem(
             )
         else:
             episodes = run_episodes(environment, act, genomes, key, params, unlimited)
-        frames, path = episodes.accumulated or ((), ())
+        frames, path = cast(Any, episodes.accumulated or ((), ()))
         ground_truth = of_states(environment.descriptor, episodes.states)
         return Evaluation(
             rewards=episodes.returns,

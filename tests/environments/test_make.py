@@ -22,7 +22,15 @@ def test_make_is_a_function_of_the_package():
 
 
 def test_names_and_summaries():
-    assert names() == ("hard-maze", "point-2d", "redundant-arm")
+    assert names() == (
+        "ant-maze",
+        "collect-ball",
+        "curling",
+        "hard-maze",
+        "point-2d",
+        "point-maze",
+        "redundant-arm",
+    )
     lines = summaries()
     assert list(lines) == [*names(), "gymnax/<id>", "brax/<id>[/<backend>]"]
     assert all(line and "\n" not in line and len(line) < 100 for line in lines.values())
@@ -37,7 +45,7 @@ def test_unknown_names_are_refused_in_one_line(name):
 
 
 def test_the_closest_name_comes_first():
-    with pytest.raises(ValueError, match="takes one of redundant-arm, hard-maze"):
+    with pytest.raises(ValueError, match="takes one of redundant-arm, ant-maze"):
         make("redundent-arm")
     with pytest.raises(ValueError, match="gymnax environment: got 'CartPole-v0', takes one of CartPole-v1, "):
         make("gymnax/CartPole-v0")
