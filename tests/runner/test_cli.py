@@ -61,6 +61,20 @@ def refuse(here, capfd, *arguments):
         (("run", "toy", "--env", "hill", "--save-seconds", "nan"), "save_seconds: got nan, takes a finite number"),
         (("run", "toy", "--env", "hill", "--env-options", "walls"), "env_options: got 'walls', takes NAME=VALUE"),
         (("run", "toy", "--env", "hill", "--hidden-sizes", "0"), "hidden_sizes: got (0,)"),
+        (("run", "toy", "--env", "hill", "--budget", "10000001"), "hill: got 10000001, takes at most 10000000"),
+        (("run", "toy", "--env", "hill", "--problem-options", "x"), "problem_options: got 'x', takes NAME=VALUE"),
+        (
+            ("run", "novelty-search", "--env", "point-2d", "--problem-options", "frames=2"),
+            "problem option: got 'frames', takes one of num_frames, descriptor",
+        ),
+        (
+            ("run", "novelty-search", "--env", "point-2d", "--problem-options", "descriptor=path"),
+            "descriptor: got 'path', takes final, samples-N, signature-N",
+        ),
+        (
+            ("run", "novelty-search", "--env", "point-2d", "--archive-capacity", "100"),
+            "archive_capacity: got 100, takes at least 750, which 30000 evaluations can fill: raise it",
+        ),
         (("resume",), "DIRECTORY"),
         (("resume", "absent"), "directory: got 'absent', takes the directory of a run; this one does not exist"),
         (("plot", "absent"), "directory: got 'absent', takes the directory of a run; this one does not exist"),

@@ -89,11 +89,15 @@ def discoveries(state):
     )
 
 
-TASK = catalogue.Task(make, INPUTS, ENVIRONMENT, lambda config: 2 * config.population_size, discoveries)
+def check_budget(config, budget):
+    require("hill", budget, lambda evaluations: evaluations <= 10**7, "at most 10000000 evaluations")
+
+
+TASK = catalogue.Task(make, INPUTS, ENVIRONMENT, lambda config: 2 * config.population_size, check_budget, discoveries)
 
 
 def load():
-    return catalogue.System(ToyConfig, "max_reward", EVALUATIONS, 80, lambda environment, options, sizes: TASK)
+    return catalogue.System(ToyConfig, "max_reward", EVALUATIONS, 80, lambda environment, options, sizes, seen: TASK)
 
 
 ENTRY = catalogue.Entry("climbs a hill", load)

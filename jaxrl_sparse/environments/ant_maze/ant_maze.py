@@ -59,8 +59,8 @@ class AntMaze(AntArena[AntMazeState, EnvironmentParams]):
     1 again) and from N(0, 0.1^2) on the velocities. No episode terminates; where the simulation diverges, the
     observation is not a number from there on.
 
-    It needs mujoco and mujoco-mjx, which the `brax` extra brings. A step costs about ten thousand times as much as one
-    of `PointMaze`, which has the same arena.
+    It needs mujoco and mujoco-mjx, which the `brax` extra brings. A step costs about a hundred thousand times as much
+    as one of `PointMaze`, which has the same arena.
 
     Args:
       ant_mass: in the file's unit, kg; by default the published ant's, 41.4 (see `model.PUBLISHED_MASS`).

@@ -7,18 +7,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.environments import spaces
-from jaxrl_sparse.environments.curling.dynamics import (
+from jaxrl_sparse.environments.curling.contacts import (
     BALL_RADIUS,
     BASE_Y,
     ELBOW,
     HALF_WIDTH,
-    NO_IMPULSES,
     TIP_BEYOND_ELBOW,
     WALL,
-    CurlingParams,
-    CurlingState,
-    advance,
 )
+from jaxrl_sparse.environments.curling.dynamics import NO_IMPULSES, CurlingParams, CurlingState, advance
 from jaxrl_sparse.environments.planar import drawing
 from jaxrl_sparse.environments.planar.base import PlanarEnvironment, RewardArea
 
@@ -142,4 +139,6 @@ def _links(angle_0: Float[Array, ""], angle_1: Float[Array, ""]) -> tuple[Float[
     along_0 = jnp.stack([-jnp.sin(angle_0), jnp.cos(angle_0)])
     along_1 = jnp.stack([-jnp.sin(heading), jnp.cos(heading)])
     elbow = base + ELBOW * along_0
-    return jnp.stack([base, elbow]), jnp.stack([elbow - (ELBOW - TIP_BEYOND_ELBOW) * along_1, elbow + TIP_BEYOND_ELBOW * along_1])
+    return jnp.stack([base, elbow]), jnp.stack(
+        [elbow - (ELBOW - TIP_BEYOND_ELBOW) * along_1, elbow + TIP_BEYOND_ELBOW * along_1]
+    )

@@ -5,12 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl_sparse.environments.planar.collect_ball import CollectBall
 from jaxrl_sparse.environments.planar.hard_maze import HardMaze
 from jaxrl_sparse.environments.planar.point_2d import Point2D
+from jaxrl_sparse.environments.planar.point_maze import PointMaze
 from jaxrl_sparse.environments.planar.redundant_arm import RedundantArm
 
 purerl = pytest.importorskip("gymnax.wrappers.purerl")
-ENVIRONMENTS = {"point-2d": (Point2D(), 2), "redundant-arm": (RedundantArm(), 20), "hard-maze": (HardMaze(), 5)}
+ENVIRONMENTS = {
+    "point-2d": (Point2D(), 2),
+    "redundant-arm": (RedundantArm(), 20),
+    "hard-maze": (HardMaze(), 5),
+    "collect-ball": (CollectBall(), 10),
+    "point-maze": (PointMaze(), 2),
+}
 
 
 def test_log_wrapper_counts_the_return_and_the_length_of_an_episode():
