@@ -90,7 +90,7 @@ def discoveries(state):
 
 
 def check_budget(config, budget):
-    require("hill", budget, lambda evaluations: evaluations <= 10**7, "at most 10000000 evaluations")
+    require("hill", budget, lambda evaluations: evaluations <= 10**12, "at most 10^12 evaluations")
 
 
 TASK = catalogue.Task(make, INPUTS, ENVIRONMENT, lambda config: 2 * config.population_size, check_budget, discoveries)
