@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from math import prod
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrl_sparse.base import PyTree, is_count, require
@@ -229,49 +231,53 @@ def _init(architecture: _Architecture, key: PRNGKeyArray) -> AutoencoderVariable
     decoder_channels = architecture.decoder_channels
     encoder_widths = (pixels * encoder_channels[-1], *architecture.encoder_widths, architecture.code_size)
     decoder_widths = (architecture.code_size, *architecture.decoder_widths, pixels * decoder_channels[0])
-    keys = jax.random.split(key, 4)
-
-    def layers(key: PRNGKeyArray, sizes: tuple[int, ...], window: tuple[int, ...], transposed: bool) -> tuple:
-        pairs = list(pairwise(sizes))
-        made = []
-        for layer_key, (size_in, size_out) in zip(jax.random.split(key, len(pairs)), pairs, strict=True):
-            # PyTorch takes the second axis of a weight for the inputs, and a transposed convolution's is its outputs.
-            fan_in = (16 if window else 1) * (size_out if transposed else size_in)
-            made.append(_init_layer(layer_key, (*window, size_in, size_out), fan_in, architecture.biases))
-        return tuple(made)
-
-    def normalizations(channels: tuple[int, ...]) -> tuple[tuple, tuple]:
-        if not architecture.normalized:
-            return (), ()
-        zeros = [jnp.zeros(number, jnp.float32) for number in channels]
-        return (
-            tuple(_Normalization(scale=jnp.ones_like(zero), offset=zero) for zero in zeros),
-            tuple(_Moments(mean=zero, variance=jnp.ones_like(zero)) for zero in zeros),
-        )
-
-    encoder_normalizations, encoder_statistics = normalizations(encoder_channels[1:])
-    decoder_normalizations, decoder_statistics = normalizations(decoder_channels[:-1])
-    encoder = _Half(
-        convolutions=layers(keys[0], encoder_channels, (4, 4), False),
-        dense=layers(keys[1], encoder_widths, (), False),
-        normalizations=encoder_normalizations,
+    # PyTorch takes the second axis of a weight for the inputs, and a transposed convolution's is its outputs.
+    shapes = (
+        [_LayerShape((4, 4, *channels), fan_in=16 * channels[0]) for channels in pairwise(encoder_channels)],
+        [_LayerShape(widths, fan_in=widths[0]) for widths in pairwise(encoder_widths)],
+        [_LayerShape((4, 4, *channels), fan_in=16 * channels[1]) for channels in pairwise(decoder_channels)],
+        [_LayerShape(widths, fan_in=widths[0]) for widths in pairwise(decoder_widths)],
     )
-    decoder = _Half(
-        convolutions=layers(keys[2], decoder_channels, (4, 4), True),
-        dense=layers(keys[3], decoder_widths, (), False),
-        normalizations=decoder_normalizations,
+    layers = _init_layers(key, shapes, architecture.biases)
+    encoder_normalizations, encoder_statistics = _init_normalizations(architecture, encoder_channels[1:])
+    decoder_normalizations, decoder_statistics = _init_normalizations(architecture, decoder_channels[:-1])
+    return AutoencoderVariables(
+        parameters=_Halves(
+            encoder=_Half(layers[0], layers[1], encoder_normalizations),
+            decoder=_Half(layers[2], layers[3], decoder_normalizations),
+        ),
+        statistics=_Halves(encoder_statistics, decoder_statistics),
     )
-    return AutoencoderVariables(_Halves(encoder, decoder), _Halves(encoder_statistics, decoder_statistics))
 
 
-def _init_layer(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, bias: bool) -> _Layer:
-    weights_key, bias_key = jax.random.split(key)
-    bound = fan_in**-0.5
+class _LayerShape(NamedTuple):
+    weights: tuple[int, ...]
+    fan_in: int
 
-    def uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
-    return _Layer(uniform(weights_key, shape), uniform(bias_key, shape[-1:]) if bias else None)
+def _init_layers(key: PRNGKeyArray, groups: tuple[list[_LayerShape], ...], biases: bool) -> list[tuple[_Layer, ...]]:
+    # One draw for all layers: a draw of its own for each of twenty shapes takes tens of seconds to compile.
+    sizes = [prod(shape.weights) + shape.weights[-1] for group in groups for shape in group]
+    drawn = iter(jnp.split(jax.random.uniform(key, (sum(sizes),), jnp.float32, -1.0, 1.0), np.cumsum(sizes)[:-1]))
+
+    def init_layer(shape: _LayerShape) -> _Layer:
+        numbers = next(drawn) * shape.fan_in**-0.5
+        weights, bias = numbers[: -shape.weights[-1]], numbers[-shape.weights[-1] :]
+        return _Layer(weights.reshape(shape.weights), bias if biases else None)
+
+    return [tuple(init_layer(shape) for shape in group) for group in groups]
+
+
+def _init_normalizations(
+    architecture: _Architecture, channels: tuple[int, ...]
+) -> tuple[tuple[_Normalization, ...], tuple[_Moments, ...]]:
+    if not architecture.normalized:
+        return (), ()
+    zeros = [jnp.zeros(number, jnp.float32) for number in channels]
+    return (
+        tuple(_Normalization(scale=jnp.ones_like(zero), offset=zero) for zero in zeros),
+        tuple(_Moments(mean=zero, variance=jnp.ones_like(zero)) for zero in zeros),
+    )
 
 
 def _encode(

@@ -17,6 +17,8 @@ from jaxrl_sparse.networks.autoencoders import convolutional_autoencoder
 from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, is_triangular
 from jaxrl_sparse.quality_diversity.problems import Evaluation, Problem
 
+# Rows that are described at a time.
+MAX_BLOCK_SIZE = 256
 TRAININGS = ("continue", "reset", "redraw", "never")
 
 
@@ -73,7 +75,10 @@ def learned_space(config: AutoencoderConfig, problem: Problem) -> BehaviorSpace:
         return init_state(autoencoder, key)
 
     def describe(state: AutoencoderState, evaluation: Evaluation, mask: Bool[Array, "B"]) -> Evaluation:
-        codes, surprises = describe_rows(autoencoder, draw, state.variables, evaluation.render_states, mask)
+        # An emitter's few genomes must not cost as much as a block of an archive.
+        block_size = min(MAX_BLOCK_SIZE, mask.shape[0])
+        render_states = evaluation.render_states
+        codes, surprises = describe_rows(autoencoder, draw, state.variables, render_states, mask, block_size)
         return evaluation._replace(descriptors=codes, surprises=surprises)
 
     def learn(

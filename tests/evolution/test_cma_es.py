@@ -37,6 +37,15 @@ def test_constants_of_the_reference(dimension, population_size):
         np.testing.assert_allclose(ours, reference[name], rtol=1e-7, atol=1e-8)
 
 
+def test_separable_rates_are_larger_and_bounded():
+    full, separable = cma_es_constants(94, 6), cma_es_constants(94, 6, separable=True)
+    np.testing.assert_allclose(separable.rank_one_rate, 96 / 3 * full.rank_one_rate)
+    np.testing.assert_allclose(separable.rank_mu_rate, 96 / 3 * full.rank_mu_rate)
+    np.testing.assert_allclose(separable.weights[:3], full.weights[:3])
+    enormous = cma_es_constants(2, 100_000, separable=True)
+    assert 0.999 < enormous.rank_one_rate + enormous.rank_mu_rate < 1
+
+
 def test_trace_of_the_reference():
     trace = REFERENCE["trace"]
     with jax.enable_x64(True):
