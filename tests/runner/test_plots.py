@@ -155,3 +155,26 @@ def test_short_number(value, words):
 def test_no_rows_make_an_empty_figure_and_not_an_error(tmp_path):
     path = plots.save(plots.metric_curves([], "evaluations", "search on maze"), tmp_path / "metrics.png")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_searches_are_compared_at_equal_numbers_of_evaluations():
+    """One seed spends twice as much in an update as the other; both climb by 1 for every 100 evaluations."""
+    evaluations = np.array([[100, 200, 300], [200, 400, 600]])
+    searches = {
+        "climbs": (
+            evaluations,
+            {"coverage": evaluations / 100.0, "best": np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])},
+        ),
+        "stays": (evaluations[:1], {"coverage": np.zeros((1, 3)), "best": np.ones((1, 3))}),
+    }
+    coverage, best = plots.comparison(searches, "a title").axes
+    climbing, staying = coverage.get_lines()
+    x, y = climbing.get_data()
+    # From where all have begun to where the first ends.
+    np.testing.assert_allclose([x[0], x[-1]], [200.0, 300.0])
+    np.testing.assert_allclose(y, x / 100.0)
+    np.testing.assert_allclose(staying.get_data()[0][[0, -1]], [100.0, 300.0])
+    np.testing.assert_array_equal(staying.get_data()[1], 0.0)
+    band = best.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.0, 1.0) and best.get_lines()[0].get_data()[1].max() == 0.5
+    assert [text.get_text() for text in coverage.get_legend().get_texts()] == ["climbs", "stays"]
