@@ -26,6 +26,8 @@ NUM_COMPARED = 3
 # one as a share.
 STAGNATION_ENDS = 20
 STAGNATION_SHARE = 0.3
+# Generations that the window of either stop rule has at least.
+SMALLEST_WINDOW = 120
 
 
 @config
@@ -158,19 +160,20 @@ def emitter_rules(config: EmitterConfig, genome_size: int, low: float | Array, h
 
     def init(ancestor: Individuals, sigma: Float[Array, ""]) -> Emitter:
         copies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape)), ancestor)
+        dtype = ancestor.evaluation.rewards.dtype
         if is_cma_es:
             strategy = cma_es_init(ancestor.genomes, sigma, size, separable=config.separable)
         else:
-            strategy = Members(copies, jnp.full(size, -jnp.inf))
+            strategy = Members(copies, jnp.full(size, -jnp.inf, dtype))
         return Emitter(
             ancestor=ancestor,
             sigma=sigma,
             strategy=strategy,
             generations=jnp.zeros((), jnp.int32),
-            rewards=jnp.zeros((window, size)),
-            baseline=jnp.full((), jnp.nan),
-            improvement=jnp.zeros(()),
-            best_archived=jnp.full((), -jnp.inf),
+            rewards=jnp.zeros((window, size), dtype),
+            baseline=jnp.full((), jnp.nan, dtype),
+            improvement=jnp.zeros((), dtype),
+            best_archived=jnp.full((), -jnp.inf, dtype),
             novel=jax.tree.map(lambda leaf: jnp.zeros((config.num_novel, *leaf.shape), leaf.dtype), ancestor),
             num_novel=jnp.zeros((), jnp.int32),
             novel_overflow=jnp.zeros((), jnp.int32),
@@ -283,7 +286,7 @@ def with_improvement(emitter: Emitter, local: bool) -> Emitter:
 
 def stagnation_window(rule: str, genome_size: int, population_size: int) -> int:
     """Generations W that a stop rule looks back on: `int(20 P / n + 120)` (custom) or `int(30 P / n + 120)`."""
-    return int((20 if rule == "custom" else 30) * genome_size / population_size + 120)
+    return int((20 if rule == "custom" else 30) * genome_size / population_size + SMALLEST_WINDOW)
 
 
 def stagnated(
@@ -323,13 +326,20 @@ def check_emitters(config: EmitterConfig) -> None:
     """Refuses a bad configuration.
 
     Raises:
-      ValueError: naming the field, if an option is unknown, a number is below 1, or more additions are asked for than
-        novel members are remembered.
+      ValueError: naming the field, if an option is unknown, a number is below 1, more additions are asked for than
+        novel members are remembered, or the bootstrap is so short that its first and last generations are the same, or
+        so long that its first ones are forgotten when it is over.
     """
     for field, options in (("kind", ("fitness", "novelty", "cma_es")), ("stop_rule", ("custom", "original"))):
         require(field, getattr(config, field), options.__contains__, " or ".join(options))
-    for field in ("population_size", "offspring_per_parent", "bootstrap_generations", "archive_additions", "num_novel"):
+    for field in ("population_size", "offspring_per_parent", "archive_additions", "num_novel"):
         require(field, getattr(config, field), is_count, "an integer of at least 1")
+    require(
+        "bootstrap_generations",
+        config.bootstrap_generations,
+        lambda number: is_count(number) and NUM_COMPARED <= number < SMALLEST_WINDOW,
+        f"an integer from {NUM_COMPARED} to {SMALLEST_WINDOW - 1}",
+    )
     require(
         "archive_additions",
         config.archive_additions,

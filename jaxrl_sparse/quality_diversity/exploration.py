@@ -161,7 +161,9 @@ def compared(
     if others is not None:
         compared_with = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), compared_with, others)
     descriptors = individuals.evaluation.descriptors
-    novelties = novelty_scores(descriptors, *compared_with, num_neighbors, exclude_nearest=True)
+    novelties = novelty_scores(
+        descriptors, compared_with.values, compared_with.mask, num_neighbors, exclude_nearest=True
+    )
     return Candidates(individuals, valid, jnp.where(valid, novelties, -jnp.inf), references, mask)
 
 

@@ -36,7 +36,7 @@ class BanditState(NamedTuple):
 
 def bandit_init() -> BanditState:
     """A bandit that knows nothing."""
-    return BanditState(jnp.zeros(2), jnp.zeros(2, jnp.int32))
+    return BanditState(jnp.zeros(2, jnp.float32), jnp.zeros(2, jnp.int32))
 
 
 def explores(

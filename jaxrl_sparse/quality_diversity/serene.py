@@ -155,7 +155,7 @@ def emitter_search(
             sigmas = jax.lax.cond(
                 anywhere(rewarded),
                 lambda: _emitter_sigmas(everybody.genomes, candidates.valid, config.exploration.mutation_sigma),
-                lambda: jnp.zeros(rewarded.shape),
+                lambda: jnp.zeros(rewarded.shape, everybody.genomes.dtype),
             )
             offspring = jax.tree.map(lambda leaf: leaf[population_size:], everybody)
             state = state._replace(

@@ -9,6 +9,7 @@ from jaxrl_sparse.quality_diversity.metrics import (
     cost_metrics,
     coverage,
     ground_truth_cells,
+    history_crown,
     history_init,
     history_metrics,
     history_update,
@@ -110,6 +111,23 @@ def test_among_equals_the_first_stays_champion():
     history = update_history(history, later, bounds=BOUNDS)
     np.testing.assert_array_equal(history.champions.genomes, [[0.0], [0.0]])
     np.testing.assert_allclose(history.champions.evaluation.ground_truth, [[0.0, 0.5]] * 2)
+
+
+def test_crowning_visits_no_cell_and_sees_only_the_masked():
+    first = individuals_of([[0.0, 0.5]] * 2, rewards=[0.5, 0.1], areas=[0, 1])
+    history = update_history(history_init(first, 2), first, bounds=BOUNDS)
+    later = individuals_of(
+        [[0.9, 0.9], [-0.5, 0.5], [3.0, 0.5], [0.1, 0.1], [0.2, 0.2]],
+        rewards=[0.9, 0.5, 0.6, np.nan, np.inf],
+        areas=[0, 0, 1, 1, 1],
+    )
+    crowned = jax.jit(history_crown)(history, later, jnp.array([False, True, True, True, False]))
+    # Neither the unmasked .9, nor the .5 that only ties, nor what is not finite.
+    np.testing.assert_allclose(crowned.champion_rewards, [0.5, 0.6, 0.6])
+    np.testing.assert_array_equal(crowned.champions.genomes[:, 0], [0.0, 2.0, 2.0])
+    np.testing.assert_allclose(crowned.champions.evaluation.ground_truth, [[0.0, 0.5], [3.0, 0.5], [3.0, 0.5]])
+    np.testing.assert_array_equal(crowned.visits, history.visits)
+    assert int(crowned.rejected) == 1 and int(crowned.out_of_bounds) == 0
 
 
 def test_nothing_valid_has_no_best_reward():

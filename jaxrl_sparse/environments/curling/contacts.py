@@ -42,7 +42,7 @@ class Touch(NamedTuple):
       gap: the distance between them less their skins, metres; negative where they overlap.
       normal_x: the unit vector at which the first body is pushed: out of the box, or out of the wall.
       normal_y: likewise.
-      x: the nearest point, of the box, or of the link's tip.
+      x: of the contact: halfway between the ball and the box's skin, or the corner of the link's tip.
       y: likewise.
     """
 
@@ -102,12 +102,16 @@ def ball_and_boxes(
     normal_across = jnp.where(inside, side, beyond_across * unit)
     nearest_across = jnp.where(inside, side * half_widths, nearest_across)
     distance = jnp.where(inside, side * across - half_widths, distance)
+    gap = distance - (BALL_RADIUS + SKIN)
+    normal_x = boxes.cos * normal_across - boxes.sin * normal_along
+    normal_y = boxes.sin * normal_across + boxes.cos * normal_along
+    lift = SKIN + gap / 2
     return Touch(
-        gap=distance - (BALL_RADIUS + SKIN),
-        normal_x=boxes.cos * normal_across - boxes.sin * normal_along,
-        normal_y=boxes.sin * normal_across + boxes.cos * normal_along,
-        x=boxes.x + boxes.cos * nearest_across - boxes.sin * nearest_along,
-        y=boxes.y + boxes.sin * nearest_across + boxes.cos * nearest_along,
+        gap=gap,
+        normal_x=normal_x,
+        normal_y=normal_y,
+        x=boxes.x + boxes.cos * nearest_across - boxes.sin * nearest_along + lift * normal_x,
+        y=boxes.y + boxes.sin * nearest_across + boxes.cos * nearest_along + lift * normal_y,
     )
 
 

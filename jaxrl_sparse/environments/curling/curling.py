@@ -22,8 +22,8 @@ from jaxrl_sparse.environments.planar.base import PlanarEnvironment, RewardArea
 START_POSITION = (-0.5, 0.2)
 MAX_STEPS = 500
 GOALS = (RewardArea((0.8, 0.8), radius=0.4), RewardArea((0.8, -0.8), radius=0.2))
-WALL_COLOR = (150 / 255,) * 3
-LINK_COLOR = (100 / 255,) * 3
+WALL_COLOR = (150 / 255, 150 / 255, 150 / 255)
+LINK_COLOR = (100 / 255, 100 / 255, 100 / 255)
 
 
 class Curling(PlanarEnvironment[CurlingState, CurlingParams]):

@@ -53,6 +53,8 @@ SLOP = 0.005
 # A fast ball runs 3 slops deep before it bounces, and a quarter of a slop beyond that goes unnoticed.
 IMPACT_DEPTH = 3 * SLOP
 UNNOTICED_DEPTH = SLOP / 4
+# Three quarters of what is beyond the slop is taken back twice before the ball bounces.
+REST_DEPTH = SLOP + (IMPACT_DEPTH - SLOP) / 16
 # What of the depth beyond the slop a correction takes back, and how many of them there are in a step.
 CORRECTION = 0.2
 CORRECTIONS = 2
@@ -333,7 +335,10 @@ def _move(state: CurlingState, params: CurlingParams, gaps: Float[Array, "4"]) -
 
 
 def _bounce(state: CurlingState, params: CurlingParams, struck: Bool[Array, "4"]) -> CurlingState:
-    """One impact of the ball, in closed form: it sticks to the surface, or slides on it with friction at its most."""
+    """One impact of the ball, in closed form: it sticks to the surface, or slides on it with friction at its most.
+
+    Before, both bodies are lifted out of one another to `REST_DEPTH`, each by the share of its inverse mass.
+    """
 
     def chosen(leaf: Array | np.ndarray) -> Array:
         return jnp.sum(jnp.where(struck, leaf, 0))
@@ -341,28 +346,26 @@ def _bounce(state: CurlingState, params: CurlingParams, struck: Bool[Array, "4"]
     boxes = _obstacles(state)
     box = jax.tree.map(chosen, boxes)
     touch = ball_and_boxes(state.x, state.y, box, chosen(HALF_WIDTHS), chosen(HALF_LENGTHS))
+    normal_x, normal_y = touch.normal_x, touch.normal_y
     elbow_x, elbow_y = elbow(boxes)
-    ball_mass, ball_inertia = _ball_inertia(params)
-    inverse_mass = 1 / ball_mass + chosen(_INVERSE_MASSES)
-    inverse_inertia = chosen(_INVERSE_INERTIAS)
     on_base_joint, on_elbow = chosen(_ON_BASE_JOINT), chosen(_ON_ELBOW)
-    arm_x, arm_y = touch.x - state.x, touch.y - state.y
-    lever_x, lever_y = touch.x - box.x, touch.y - box.y
     from_base_x, from_base_y = on_base_joint * touch.x, on_base_joint * (touch.y - BASE_Y)
     from_elbow_x, from_elbow_y = on_elbow * (touch.x - elbow_x), on_elbow * (touch.y - elbow_y)
-    slip_x = state.velocity_x - state.spin * arm_y + state.speed_0 * from_base_y + state.speed_1 * from_elbow_y
-    slip_y = state.velocity_y + state.spin * arm_x - state.speed_0 * from_base_x - state.speed_1 * from_elbow_x
+    ball_lever = BALL_RADIUS - REST_DEPTH / 2
+    link_x, link_y = touch.x - box.x, touch.y - box.y
+    link_n, link_t = link_x * normal_y - link_y * normal_x, link_x * normal_x + link_y * normal_y
 
-    normal_x, normal_y = touch.normal_x, touch.normal_y
+    ball_mass, ball_inertia = _ball_inertia(params)
+    inverse_mass, inverse_inertia = 1 / ball_mass + chosen(_INVERSE_MASSES), chosen(_INVERSE_INERTIAS)
+    k_nn = inverse_mass + link_n * link_n * inverse_inertia
+    k_nt = link_n * link_t * inverse_inertia
+    k_tt = inverse_mass + ball_lever * ball_lever / ball_inertia + link_t * link_t * inverse_inertia
+
+    slip_x = state.velocity_x + state.speed_0 * from_base_y + state.speed_1 * from_elbow_y
+    slip_y = state.velocity_y - state.speed_0 * from_base_x - state.speed_1 * from_elbow_x
     approach = slip_x * normal_x + slip_y * normal_y
-    slide = slip_y * normal_x - slip_x * normal_y
-    ball_n, ball_t = arm_x * normal_y - arm_y * normal_x, arm_x * normal_x + arm_y * normal_y
-    link_n, link_t = lever_x * normal_y - lever_y * normal_x, lever_x * normal_x + lever_y * normal_y
-    k_nn = inverse_mass + ball_n * ball_n / ball_inertia + link_n * link_n * inverse_inertia
-    k_nt = ball_n * ball_t / ball_inertia + link_n * link_t * inverse_inertia
-    k_tt = inverse_mass + ball_t * ball_t / ball_inertia + link_t * link_t * inverse_inertia
+    slide = slip_y * normal_x - slip_x * normal_y - state.spin * ball_lever
     change = -approach * (1 + jnp.where(approach < -BOUNCE_SPEED, params.ball_restitution, 0))
-
     determinant = k_nn * k_tt - k_nt * k_nt
     along_n = (k_tt * change + k_nt * slide) / determinant
     along_t = (-k_nt * change - k_nn * slide) / determinant
@@ -373,17 +376,31 @@ def _bounce(state: CurlingState, params: CurlingParams, struck: Bool[Array, "4"]
     along_n = jnp.where(slides, sliding_n, along_n)
     along_t = jnp.where(slides, grip * direction * sliding_n, along_t)
 
-    impulse_x, impulse_y = along_n * normal_x - along_t * normal_y, along_n * normal_y + along_t * normal_x
     arm = _arm_inertia(state.angle_1)
-    torque_0 = from_base_y * impulse_x - from_base_x * impulse_y
-    torque_1 = from_elbow_y * impulse_x - from_elbow_x * impulse_y
-    return _with_speeds(
+
+    def to_joints(push_x: Array, push_y: Array) -> tuple[Array, Array]:
+        torque_0 = from_base_y * push_x - from_base_x * push_y
+        torque_1 = from_elbow_y * push_x - from_elbow_x * push_y
+        return (
+            arm.inverse_00 * torque_0 + arm.inverse_01 * torque_1,
+            arm.inverse_01 * torque_0 + arm.inverse_11 * torque_1,
+        )
+
+    lift = jnp.maximum(-touch.gap - REST_DEPTH, 0) / k_nn
+    turn_0, turn_1 = to_joints(lift * normal_x, lift * normal_y)
+    impulse_x, impulse_y = along_n * normal_x - along_t * normal_y, along_n * normal_y + along_t * normal_x
+    kick_0, kick_1 = to_joints(impulse_x, impulse_y)
+    return replace(
         state,
-        state.speed_0 + arm.inverse_00 * torque_0 + arm.inverse_01 * torque_1,
-        state.speed_1 + arm.inverse_01 * torque_0 + arm.inverse_11 * torque_1,
-        state.velocity_x + impulse_x / ball_mass,
-        state.velocity_y + impulse_y / ball_mass,
-        state.spin + (arm_x * impulse_y - arm_y * impulse_x) / ball_inertia,
+        angle_0=state.angle_0 + turn_0,
+        angle_1=state.angle_1 + turn_1,
+        x=state.x + lift * normal_x / ball_mass,
+        y=state.y + lift * normal_y / ball_mass,
+        speed_0=state.speed_0 + kick_0,
+        speed_1=state.speed_1 + kick_1,
+        velocity_x=state.velocity_x + impulse_x / ball_mass,
+        velocity_y=state.velocity_y + impulse_y / ball_mass,
+        spin=state.spin - ball_lever * along_t / ball_inertia,
     )
 
 

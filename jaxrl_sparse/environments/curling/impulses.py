@@ -18,7 +18,7 @@ from jaxrl_sparse.numerics.predicates import anywhere
 ITERATIONS_PER_ROUND = 40
 MAX_ROUNDS = 2
 # Of the rows' velocities: m/s for contacts, rad/s for joints.
-TOLERANCE = 2e-3
+TOLERANCE = 1e-3
 
 
 class Rows(NamedTuple):
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
 
 
 def solve(rows: Rows, impulses: Float[Array, "2 R"]) -> Float[Array, "2 R"]:
-    """Impulses within their bounds under which no row can do better, to within a velocity of 2e-3.
+    """Impulses within their bounds under which no row can do better, to within a velocity of 1e-3.
 
     l' = clip(y - (b + A y) / d, bounds), y' = l' + k / (k + 3) (l' - l), with the rows' absolute sums d of A, which
     bound its curvature. The momentum starts afresh every 40 iterations, and after 80 the solution is taken as it is:
