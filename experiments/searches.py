@@ -129,9 +129,11 @@ def summary(searched: Searched, num_areas: int, evaluations: int) -> dict[str, A
 def conclude(name: str, command: str, title: str, claims: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]):
     """Prints the table of claims and writes it with all figures to `experiments/results/NAME.json`."""
     print(f"\n{title}: {command}\n\n| claim | measured | holds |\n|---|---|---|")
+    # numpy's booleans are none of JSON's.
+    claims = [{**claim, "holds": bool(claim["holds"])} for claim in claims]
     for claim in claims:
         print(f"| {claim['claim']} | {claim['measured']} | {'yes' if claim['holds'] else 'NO'} |")
-    record.write(name, command, {"claims": list(claims), **figures})
+    record.write(name, command, {"claims": claims, **figures})
 
 
 def draw_curves(name: str, searches: Mapping[str, Searched], words: Sequence[str], title: str):

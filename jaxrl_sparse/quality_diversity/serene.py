@@ -63,7 +63,7 @@ class SereneConfig:
     parallel_emitters: int = 1
     reward_archive_capacity: int = 16_384
     max_candidates: int = 512
-    max_emitters: int = 64
+    max_emitters: int = 256
 
 
 def serene(config: SereneConfig, problem: Problem) -> Algorithm:

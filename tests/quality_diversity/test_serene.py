@@ -139,8 +139,7 @@ def test_candidates_are_those_who_are_rewarded_with_a_third_of_their_distance(ru
             fresh = everybody if step == 0 else everybody[TOY.exploration.population_size :]
             rewarded = fresh[fresh[:, 0] > bar]
             found = int(after.reward_archive.size) - int(before.reward_archive.size)
-            stored = np.asarray(after.reward_archive.entries.genomes)[: int(after.reward_archive.size)]
-            np.testing.assert_array_equal(stored[int(before.reward_archive.size) :], rewarded)
+            np.testing.assert_array_equal(stored(after.reward_archive)[int(before.reward_archive.size) :], rewarded)
             waiting = np.asarray(after.candidates.waiting) & ~np.asarray(before.candidates.waiting)
             np.testing.assert_array_equal(np.asarray(after.candidates.ancestors.genomes)[waiting], rewarded)
             distances = cdist(everybody, everybody)
@@ -156,6 +155,38 @@ def test_candidates_are_those_who_are_rewarded_with_a_third_of_their_distance(ru
         assert found_before > 0
     # The first chunk finds nothing beyond the far bar.
     assert int(runs[LATER][1][1]["evaluations"]) == 0
+
+
+def stored(archive):
+    return np.asarray(archive.entries.genomes)[: int(archive.size)]
+
+
+def novelties(queries, *references):
+    distances = np.sort(cdist(queries, np.concatenate(references)), axis=1)
+    return distances[:, 1 : 1 + TOY.exploration.num_neighbors].mean(axis=1)
+
+
+def test_novelty_is_measured_against_the_rewarded_too(runs):
+    states, _ = runs[SOMEBODY]
+    num_records = 0
+    for step in range(NUM_UPDATES):
+        before, after = states[step], states[step + 1]
+        archives = stored(before.search.archive), stored(before.reward_archive)
+        if step % 2 == 0:
+            everybody = np.concatenate([before.search.population.genomes, after.offspring.genomes])
+            order = np.argsort(-novelties(everybody, everybody, *archives), kind="stable")
+            np.testing.assert_array_equal(after.search.population.genomes, everybody[order[:40]])
+            continue
+        # Of the emitters that began in this chunk, all that were remembered were records in their turn.
+        emitters = after.pool.emitters
+        for slot in np.flatnonzero((np.asarray(after.pool.stages) != FREE) & (np.asarray(before.pool.stages) == FREE)):
+            if int(emitters.novel_overflow[slot]) == 0:
+                remembered = np.asarray(emitters.novel.genomes[slot])[: int(emitters.num_novel[slot])]
+                in_turn = np.concatenate([emitters.ancestor.genomes[slot][None], remembered])
+                known = before.search.population.genomes, before.offspring.genomes, *archives
+                assert (np.diff(novelties(in_turn, *known)) > 0).all()
+                num_records += len(remembered)
+    assert num_records > 5
 
 
 def test_what_is_rewarded_is_stored_and_shown(runs):

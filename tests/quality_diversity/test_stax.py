@@ -66,7 +66,7 @@ def test_training_comes_after_exploring_chunks_1_and_3_and_everything_has_its_co
 
     stored, fresh = again(state)
     shown = [int(part.mask.sum()) for part in stored]
-    # Population, offspring, archive, rewarded, emitters' ancestors and most novel members: there are some of each.
+    # Population, offspring, archive, rewarded, emitters' ancestors and novel members: there are some of each.
     assert all(shown[i] > 0 for i in (0, 1, 2, 3, 5, 6)), shown
     for part, evaluation in zip(stored, fresh, strict=True):
         mask = np.asarray(part.mask)

@@ -116,11 +116,10 @@ def test_one_contact_in_closed_form(solve_all):
 
 
 def test_solution_does_not_depend_on_the_rest_of_the_batch(solve_all):
+    # Alone, a problem may be solved a round before the hardest of the batch.
     rows = problems(3)
     start = jnp.zeros((COUNT, 2, NUM_ROWS))
     together = solve_all(rows, start)
-    # The first half with problems that are solved already: the loop may end earlier.
-    still = rows._replace(velocities=rows.velocities.at[COUNT // 2 :].set(0))
-    apart = solve_all(still, start)
-    np.testing.assert_array_equal(apart[: COUNT // 2], together[: COUNT // 2])
-    np.testing.assert_array_equal(apart[COUNT // 2 :], 0)
+    for n in range(0, COUNT, 4):
+        copies = jax.tree.map(lambda leaf, n=n: jnp.repeat(leaf[n : n + 1], COUNT, axis=0), rows)
+        np.testing.assert_array_equal(solve_all(copies, start)[0], together[n])
