@@ -23,7 +23,7 @@ ENVIRONMENTS: dict[str, Entry] = {
     "ant-maze": Entry(
         "jaxrl_sparse.environments.ant_maze.ant_maze",
         "AntMaze",
-        "a four-legged ant in a walled arena, 3,000 steps, two reward areas: MuJoCo MJX (the `brax` extra), for a GPU",
+        "a four-legged ant in PointMaze's arena, 3,000 steps: MuJoCo MJX (the `brax` extra), for a GPU",
     ),
     "collect-ball": Entry(
         "jaxrl_sparse.environments.planar.collect_ball",

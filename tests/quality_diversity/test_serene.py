@@ -39,6 +39,9 @@ TOY = SereneConfig(
 NOBODY, SOMEBODY, LATER = np.inf, 1.0, 3.3
 NUM_UPDATES = 10
 
+# Whole algorithms.
+pytestmark = pytest.mark.slow
+
 
 def beyond(bar):
     return plane(reward=lambda genomes: jnp.maximum(genomes[:, 0] - bar, 0.0))
@@ -219,7 +222,6 @@ def with_fields(**fields):
     return SereneConfig(**{**values, **fields})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["alternate", "bandit"])
 def test_seeds_in_one_batch_equal_seeds_alone(scheduler, runs):
     config = with_fields(scheduler=scheduler)
@@ -273,7 +275,6 @@ def two_bumps():
     return Problem(evaluate_genomes, 2, 2, square, 2, 2, descriptor_bounds=square, genome_bounds=(-1.0, 1.0))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "parallel_emitters"), [("fitness", 1), ("cma_es", 4)])
 def test_both_maxima_are_found_within_20000_evaluations(kind, parallel_emitters):
     config = SereneConfig(
