@@ -27,12 +27,14 @@ class Searched(NamedTuple):
     Attributes:
       metrics: of every update, numpy arrays `[seeds, updates]`.
       evaluations: spent after each update, `[seeds, updates]`.
+      explored: those of them that explored, all where a search has no emitters: coverage is published against these.
       state: the last one, leaves `[seeds, ...]`.
       cpu_seconds: without compilation.
     """
 
     metrics: Mapping[str, np.ndarray]
     evaluations: np.ndarray
+    explored: np.ndarray
     state: Any
     cpu_seconds: float
 
@@ -45,7 +47,7 @@ def run(
     seeds: Sequence[int],
     updates_at_a_time: int = 10,
 ) -> Searched:
-    """Runs `make(config, inputs)` with every seed until each has spent at least so many evaluations."""
+    """Runs `make(config, inputs)` with every seed until each has explored with at least so many evaluations."""
     config, inputs = strong_types(config), strong_types(inputs)
 
     def start(config, inputs, seed):
@@ -59,21 +61,33 @@ def run(
     state = starts(config, inputs, np.array(seeds, np.int32))
     compiled = continues.lower(config, inputs, state, jnp.int32(0)).compile()
     began, rows, step = time.process_time(), [], 0
-    spent = np.zeros(len(seeds), np.int64)
-    while spent.min() < evaluations:
+    explored = np.zeros(len(seeds), np.int64)
+    while explored.min() < evaluations:
         state, metrics = compiled(config, inputs, state, jnp.int32(step))
         rows.append(jax.tree.map(np.asarray, metrics))
-        spent += rows[-1][EVALUATIONS].sum(axis=1, dtype=np.int64)
+        explored = explored + rows[-1][EVALUATIONS].sum(axis=1, dtype=np.int64)
+        if "exploration_evaluations" in rows[-1]:
+            explored = rows[-1]["exploration_evaluations"][:, -1]
         step += updates_at_a_time
     metrics = {word: np.concatenate([row[word] for row in rows], axis=1) for word in rows[0]}
     cumulated = np.cumsum(metrics[EVALUATIONS], axis=1, dtype=np.int64)
-    return Searched(metrics, cumulated, state, time.process_time() - began)
+    explored = metrics.get("exploration_evaluations", cumulated)
+    return Searched(metrics, cumulated, explored, state, time.process_time() - began)
 
 
 def at(searched: Searched, word: str, evaluations: int) -> np.ndarray:
     """A metric of each seed after the last update that had not spent more than so many evaluations."""
-    places = np.maximum((searched.evaluations <= evaluations).sum(axis=1) - 1, 0)
-    return searched.metrics[word][np.arange(len(places)), places]
+    return _after(searched.metrics[word], searched.evaluations, evaluations)
+
+
+def explored_at(searched: Searched, word: str, evaluations: int) -> np.ndarray:
+    """A metric of each seed after the last update that had not explored with more than so many evaluations."""
+    return _after(searched.metrics[word], searched.explored, evaluations)
+
+
+def _after(values: np.ndarray, spent: np.ndarray, evaluations: int) -> np.ndarray:
+    places = np.maximum((spent <= evaluations).sum(axis=1) - 1, 0)
+    return values[np.arange(len(places)), places]
 
 
 def best_rewards(searched: Searched, num_areas: int, evaluations: int) -> np.ndarray:
@@ -116,6 +130,7 @@ def summary(searched: Searched, num_areas: int, evaluations: int) -> dict[str, A
     return {
         "coverage": at(searched, "coverage", evaluations).tolist(),
         "coverage_interval": interval(at(searched, "coverage", evaluations)),
+        "coverage_of_exploration": explored_at(searched, "coverage", evaluations).tolist(),
         "max_reward_by_area": best_rewards(searched, num_areas, evaluations).tolist(),
         "cpu_seconds": searched.cpu_seconds,
         "environment_steps_per_cpu_second": float(environment_steps / searched.cpu_seconds),
