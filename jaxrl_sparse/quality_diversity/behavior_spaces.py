@@ -50,6 +50,26 @@ def described(space: BehaviorSpace, state: Any, stored: list[Stored]) -> list[Ev
     return ends
 
 
+def learn_from(
+    space: BehaviorSpace, key: PRNGKeyArray, state: Any, stored: list[Stored], num_seen: int
+) -> tuple[Any, list[Evaluation], Metrics]:
+    """Learns from some of what a search keeps, and describes all of it anew.
+
+    Args:
+      space: that learns.
+      key: of the learning.
+      state: of the space.
+      stored: all that the search keeps.
+      num_seen: how many of these parts, the first ones, are learned from.
+
+    Returns:
+      The new state of the space, the evaluations of all parts, and the metrics of the learning.
+    """
+    seen = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *stored[:num_seen])
+    state, metrics = space.learn(key, state, seen.evaluation.render_states, seen.mask)
+    return state, described(space, state, stored), metrics
+
+
 def learn_where_due(
     is_due: Bool[Array, ""], learn: Callable[[Any], tuple[Any, Metrics]], state: Any
 ) -> tuple[Any, Metrics]:

@@ -21,7 +21,7 @@ from jaxrl_sparse.numerics.neighbors import nearest_neighbors
 from jaxrl_sparse.numerics.predicates import anywhere
 from jaxrl_sparse.quality_diversity import exploration
 from jaxrl_sparse.quality_diversity.archives import Archive, archive_append, archive_init, archive_mask, finite_rows
-from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, described, learn_where_due
+from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, learn_from, learn_where_due
 from jaxrl_sparse.quality_diversity.emitters import EmitterConfig, check_emitters, emitter_rules
 from jaxrl_sparse.quality_diversity.exploitation import Exploitation, candidates_init, enqueue, exploit, pool_init
 from jaxrl_sparse.quality_diversity.exploration import Descriptors, NoveltySearchConfig, Selection
@@ -227,12 +227,8 @@ def emitter_search(
     def learn(state: SereneState) -> tuple[SereneState, Metrics]:
         assert space is not None
         key, learn_key = jax.random.split(state.key)
-        stored = stored_evaluations(state)
-        seen = stored[:4]
-        render_states = jnp.concatenate([part.evaluation.render_states for part in seen])
-        learned, metrics = space.learn(learn_key, state.space, render_states, jnp.concatenate([s.mask for s in seen]))
-        state = with_evaluations(state, described(space, learned, stored))
-        return state._replace(key=key, space=learned), metrics
+        learned, evaluations, metrics = learn_from(space, learn_key, state.space, stored_evaluations(state), num_seen=4)
+        return with_evaluations(state, evaluations)._replace(key=key, space=learned), metrics
 
     def update(state: SereneState, step: Int[Array, ""]) -> tuple[SereneState, Metrics]:
         spent = step * (config.chunk_evaluations / (config.planned_evaluations or inf))

@@ -18,7 +18,7 @@ from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
 from jaxrl_sparse.evolution.selection import nsga_ii_select
 from jaxrl_sparse.quality_diversity import exploration
 from jaxrl_sparse.quality_diversity.archives import archive_mask, finite_rows
-from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, Stored, described, learn_where_due
+from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, Stored, learn_from, learn_where_due
 from jaxrl_sparse.quality_diversity.exploration import Candidates, NoveltySearchConfig, Selection
 from jaxrl_sparse.quality_diversity.learned_space import AutoencoderConfig, learned_space
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics
@@ -214,9 +214,8 @@ def _learn(space: BehaviorSpace, state: TaxonsState) -> tuple[TaxonsState, Metri
         Stored(state.offspring.evaluation, finite_rows(state.offspring)),
         Stored(search.archive.entries.evaluation, archive_mask(search.archive)),
     ]
-    render_states = jnp.concatenate([part.evaluation.render_states for part in stored])
-    learned, metrics = space.learn(learn_key, state.space, render_states, jnp.concatenate([s.mask for s in stored]))
-    population, offspring, archived = described(space, learned, stored)
+    learned, evaluations, metrics = learn_from(space, learn_key, state.space, stored, num_seen=len(stored))
+    population, offspring, archived = evaluations
     entries = search.archive.entries._replace(evaluation=archived)
     search = search._replace(
         population=search.population._replace(evaluation=population),

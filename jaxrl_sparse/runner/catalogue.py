@@ -75,13 +75,8 @@ class Entry(NamedTuple):
     load: Callable[[], System]
 
 
-def quality_diversity(
-    module_name: str, factory_name: str, config_name: str, budget: int, **defaults: Any
-) -> Callable[[], System]:
-    """The loader of an algorithm of `jaxrl_sparse.quality_diversity` on controllers in planar environments.
-
-    `defaults` are those of the problem's options, see `PROBLEM_OPTIONS`.
-    """
+def quality_diversity(module_name: str, factory_name: str, config_name: str, budget: int) -> Callable[[], System]:
+    """The loader of an algorithm of `jaxrl_sparse.quality_diversity` on controllers in planar environments."""
 
     def load():
         module = importlib.import_module(f"jaxrl_sparse.quality_diversity.{module_name}")
@@ -95,7 +90,7 @@ def quality_diversity(
             environment = environments.make(environment_name, **options)
             takes = f"a planar environment: {', '.join(DEFAULT_HIDDEN_SIZES)}"
             require("environment", environment_name, lambda _: isinstance(environment, planar.PlanarEnvironment), takes)
-            chosen = {**PROBLEM_OPTIONS, **defaults, **problem_options}
+            chosen = {**PROBLEM_OPTIONS, **problem_options}
             for option in chosen:
                 require_known("problem option", option, PROBLEM_OPTIONS, PROBLEM_OPTIONS)
             path_descriptor = path_descriptors.path_descriptor(chosen["descriptor"])
