@@ -36,8 +36,7 @@ def archive_init(example: PyTree, capacity: int) -> Archive:
       ValueError: if `capacity` is below 1.
     """
     require("capacity", capacity, is_count, "an integer of at least 1")
-    entries = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), example)
-    return Archive(entries, *(jnp.zeros((), jnp.int32) for _ in range(3)))
+    return Archive(empty_rows(example, capacity), *(jnp.zeros((), jnp.int32) for _ in range(3)))
 
 
 def archive_append(archive: Archive, rows: PyTree, mask: Bool[Array, "B"]) -> Archive:
@@ -99,6 +98,11 @@ def require_capacity(archive_capacity: int, most: int, evaluations: int) -> None
 def archive_mask(archive: Archive) -> Bool[Array, "capacity"]:
     """Which rows are filled."""
     return jnp.arange(jax.tree.leaves(archive.entries)[0].shape[0]) < archive.size
+
+
+def empty_rows(example: PyTree, num_rows: int) -> PyTree:
+    """Rows of zeros, leaves `[num_rows, ...]`, like those of a batch, or of its `jax.ShapeDtypeStruct`s."""
+    return jax.tree.map(lambda leaf: jnp.zeros((num_rows, *leaf.shape[1:]), leaf.dtype), example)
 
 
 def finite_rows(rows: PyTree) -> Bool[Array, "B"]:

@@ -7,8 +7,8 @@ Source: Fontaine et al., "Covariance Matrix Adaptation for the Rapid Illuminatio
 defaults are those of the baseline in Paolo et al., "Sparse Reward Exploration via Novelty Search and Emitters" (2021).
 """
 
-from math import inf, prod
-from typing import Literal, NamedTuple, cast
+from math import inf
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,28 +24,17 @@ from jaxrl_sparse.evolution.cma_es import (
     cma_es_tell_parents,
 )
 from jaxrl_sparse.quality_diversity.archives import finite_rows
-from jaxrl_sparse.quality_diversity.elite_archives import (
-    EliteArchive,
-    centroid_cells,
-    cvt_centroids,
-    elite_archive_init,
-    elite_archive_insert,
-    elite_archive_mask,
-    elite_archive_sample,
-    grid_cells,
-    qd_score,
+from jaxrl_sparse.quality_diversity.elite_archives import EliteArchive, elite_archive_sample
+from jaxrl_sparse.quality_diversity.map_elites import (
+    MapElitesConfig,
+    MapElitesState,
+    add_to_elites,
+    cells_of_archive,
+    map_elites,
+    start_elites,
 )
-from jaxrl_sparse.quality_diversity.map_elites import MapElitesConfig, MapElitesState, map_elites
 from jaxrl_sparse.quality_diversity.map_elites import discoveries as elites_discoveries
-from jaxrl_sparse.quality_diversity.metrics import cost_metrics, history_init, history_metrics, history_update
-from jaxrl_sparse.quality_diversity.problems import (
-    Bounds,
-    Discoveries,
-    Individuals,
-    Problem,
-    genome_box,
-    random_genomes,
-)
+from jaxrl_sparse.quality_diversity.problems import Discoveries, Individuals, Problem, evaluated, genome_box
 
 # What an offspring was for the archive.
 REJECTED, IMPROVED, NEW = 0, 1, 2
@@ -125,36 +114,20 @@ def cma_me(config: CmaMeConfig, problem: Problem) -> Algorithm:
         individuals to start from or more emitters in an update than there are, `initial_sigma` is not positive, or
         `map_elites` refuses it.
     """
-    # Refuses what is wrong with the archive, and brings the evaluation of its elites.
-    elites_algorithm = map_elites(
-        MapElitesConfig(
-            population_size=config.population_size,
-            tessellation=config.tessellation,
-            grid_shape=config.grid_shape,
-            num_centroids=config.num_centroids,
-            replace_on_tie=config.replace_on_tie,
-            genome_bound=config.genome_bound,
-            qd_score_offset=config.qd_score_offset,
-        ),
-        problem,
+    elites_config = MapElitesConfig(
+        population_size=config.population_size,
+        tessellation=config.tessellation,
+        grid_shape=config.grid_shape,
+        num_centroids=config.num_centroids,
+        replace_on_tie=config.replace_on_tie,
+        genome_bound=config.genome_bound,
+        qd_score_offset=config.qd_score_offset,
     )
+    # Refuses what is wrong with the archive, and brings the evaluation of its elites.
+    elites_algorithm = map_elites(elites_config, problem)
     _check(config)
-    descriptor_bounds = cast(Bounds, problem.descriptor_bounds)
     low, high = genome_box(problem, config.genome_bound)
-    num_cells = prod(config.grid_shape) if config.tessellation == "grid" else config.num_centroids
-
-    def evaluated(key: PRNGKeyArray, genomes: Float[Array, "B P"]) -> Individuals:
-        return Individuals(genomes, problem.evaluate_genomes(key, genomes))
-
-    def cells_of(individuals: Individuals, centroids: Array | None) -> Int[Array, "B"]:
-        descriptors = individuals.evaluation.descriptors
-        if centroids is None:
-            return grid_cells(descriptors, descriptor_bounds, config.grid_shape)
-        return centroid_cells(descriptors, centroids)
-
-    def insert(archive: EliteArchive, cells: Int[Array, "B"], individuals: Individuals) -> EliteArchive:
-        fitnesses = individuals.evaluation.rewards
-        return elite_archive_insert(archive, cells, fitnesses, individuals, config.replace_on_tie)
+    tessellated = cells_of_archive(elites_config, problem)
 
     def start_emitter(mean: Float[Array, "P"]) -> CmaEsState:
         return cma_es_init(mean, config.initial_sigma, config.batch_size, config.separable)
@@ -181,21 +154,8 @@ def cma_me(config: CmaMeConfig, problem: Problem) -> Algorithm:
     tell = tell_optimizing if config.emitter == "optimizing" else tell_improvement
 
     def init(key: PRNGKeyArray) -> CmaMeState:
-        key, genomes_key, evaluate_key, centroids_key = jax.random.split(key, 4)
-        genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
-        individuals = evaluated(evaluate_key, genomes)
-        centroids = None
-        if config.tessellation == "cvt":
-            centroids = cvt_centroids(centroids_key, num_cells, descriptor_bounds, max(25_000, 10 * num_cells))
-        history = history_init(individuals, problem.num_areas)
-        search = MapElitesState(
-            key=key,
-            archive=insert(elite_archive_init(individuals, num_cells), cells_of(individuals, centroids), individuals),
-            centroids=centroids,
-            history=history_update(history, individuals, problem.ground_truth_bounds),
-            initial_environment_steps=jnp.sum(individuals.evaluation.environment_steps, dtype=jnp.int32),
-        )
-        emitters = jax.vmap(start_emitter)(genomes[: config.num_emitters])
+        search, individuals = start_elites(elites_config, problem, key)
+        emitters = jax.vmap(start_emitter)(individuals.genomes[: config.num_emitters])
         return CmaMeState(search, emitters, jnp.zeros(config.num_emitters, jnp.int32))
 
     def update(state: CmaMeState, step: Int[Array, ""]) -> tuple[CmaMeState, Metrics]:
@@ -204,10 +164,10 @@ def cma_me(config: CmaMeConfig, problem: Problem) -> Algorithm:
         working = emitters_in_turn(state.stored, config.emitters_per_update)
         emitters = jax.tree.map(lambda leaf: leaf[working], state.emitters)
         genomes = jax.vmap(ask)(jax.random.split(ask_key, config.emitters_per_update), emitters)
-        offspring = evaluated(evaluate_key, genomes.reshape(-1, problem.genome_size))
-        cells = cells_of(offspring, search.centroids)
+        offspring = evaluated(problem, evaluate_key, genomes.reshape(-1, problem.genome_size))
+        cells = tessellated.cells(offspring.evaluation.descriptors, search.centroids)
         statuses, gains = insertion_outcomes(search.archive, cells, offspring, config.replace_on_tie)
-        archive = insert(search.archive, cells, offspring)
+        search, metrics = add_to_elites(elites_config, problem, search._replace(key=key), cells, offspring, step)
 
         def by_emitter(leaf: Array) -> Array:
             return leaf.reshape(config.emitters_per_update, config.batch_size, *leaf.shape[1:])
@@ -215,26 +175,12 @@ def cma_me(config: CmaMeConfig, problem: Problem) -> Algorithm:
         told, flat = jax.vmap(tell)(emitters, *jax.tree.map(by_emitter, (offspring, statuses, gains)))
         stored = jnp.sum(by_emitter(statuses) != REJECTED, axis=-1, dtype=jnp.int32)
         restarts = (stored == 0) | flat | jax.vmap(cma_es_stop)(told)
-        elites = archive.entries.genomes[elite_archive_sample(elites_key, archive, config.emitters_per_update)]
+        starts = elite_archive_sample(elites_key, search.archive, config.emitters_per_update)
+        elites = search.archive.entries.genomes[starts]
         emitters = _where(restarts, jax.vmap(start_emitter)(elites), told)
-        history = history_update(search.history, offspring, problem.ground_truth_bounds)
-        filled = elite_archive_mask(archive)
-        metrics = {
-            **cost_metrics(
-                offspring.evaluation.environment_steps,
-                step,
-                initial_evaluations(config),
-                search.initial_environment_steps,
-            ),
-            **history_metrics(history),
-            "archive_size": jnp.sum(filled, dtype=jnp.int32),
-            "archive_coverage": jnp.mean(filled),
-            "qd_score": qd_score(archive, config.qd_score_offset),
-            "stored": jnp.sum(stored),
-            "restarts": jnp.sum(restarts, dtype=jnp.int32),
-        }
+        metrics |= {"stored": jnp.sum(stored), "restarts": jnp.sum(restarts, dtype=jnp.int32)}
         state = CmaMeState(
-            search=search._replace(key=key, archive=archive, history=history),
+            search=search,
             emitters=jax.tree.map(lambda leaf, new: leaf.at[working].set(new), state.emitters, emitters),
             stored=state.stored.at[working].add(stored),
         )

@@ -1,6 +1,8 @@
 """Archives that keep the best individual of each cell of descriptor space: grids, and Voronoi cells of centroids."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from math import prod
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import PyTree, is_count, require
 from jaxrl_sparse.numerics.neighbors import nearest_neighbors
-from jaxrl_sparse.quality_diversity.archives import finite_rows
+from jaxrl_sparse.quality_diversity.archives import empty_rows, finite_rows
+
+# Samples from which the centroids of a tessellation are found: so many, and more where there are many cells.
+CVT_SAMPLES, CVT_SAMPLES_PER_CELL = 25_000, 10
 
 
 class EliteArchive(NamedTuple):
@@ -26,6 +31,20 @@ class EliteArchive(NamedTuple):
     rejected: Int[Array, ""]
 
 
+class Tessellation(NamedTuple):
+    """How descriptor space is cut into cells.
+
+    Attributes:
+      num_cells: C.
+      init: `init(key) -> centroids[C, D]`; None with a grid.
+      cells: `cells(descriptors[B, D], centroids) -> cells[B]`.
+    """
+
+    num_cells: int
+    init: Callable[[PRNGKeyArray], Any]
+    cells: Callable[[Float[Array, "B D"], Any], Int[Array, "B"]]
+
+
 def elite_archive_init(example: PyTree, num_cells: int) -> EliteArchive:
     """An empty archive.
 
@@ -37,8 +56,7 @@ def elite_archive_init(example: PyTree, num_cells: int) -> EliteArchive:
       ValueError: if `num_cells` is below 1.
     """
     require("num_cells", num_cells, is_count, "an integer of at least 1")
-    entries = jax.tree.map(lambda leaf: jnp.zeros((num_cells, *leaf.shape[1:]), leaf.dtype), example)
-    return EliteArchive(entries, jnp.full(num_cells, -jnp.inf), jnp.zeros((), jnp.int32))
+    return EliteArchive(empty_rows(example, num_cells), jnp.full(num_cells, -jnp.inf), jnp.zeros((), jnp.int32))
 
 
 def elite_archive_insert(
@@ -115,6 +133,33 @@ def qd_score(archive: EliteArchive, offset: float | Array = 0.0) -> Float[Array,
     return jnp.sum(archive.fitnesses + offset, where=elite_archive_mask(archive))
 
 
+def tessellation(
+    kind: Literal["grid", "cvt"],
+    bounds: tuple[tuple[float, ...], tuple[float, ...]],
+    grid_shape: tuple[int, ...],
+    num_centroids: int,
+) -> Tessellation:
+    """A regular grid, see `grid_cells`, or Voronoi cells of about equal volume (CVT), see `cvt_centroids`.
+
+    Args:
+      kind: static.
+      bounds: `(lows, highs)` of the descriptors.
+      grid_shape: cells along each dimension; not used by a CVT.
+      num_centroids: cells of the CVT; not used by a grid.
+    """
+    if kind == "grid":
+
+        def cells_in_grid(descriptors: Float[Array, "B D"], centroids: None) -> Int[Array, "B"]:
+            del centroids
+            return grid_cells(descriptors, bounds, grid_shape)
+
+        return Tessellation(prod(grid_shape), lambda key: None, cells_in_grid)
+    num_samples = max(CVT_SAMPLES, CVT_SAMPLES_PER_CELL * num_centroids)
+    return Tessellation(
+        num_centroids, lambda key: cvt_centroids(key, num_centroids, bounds, num_samples), centroid_cells
+    )
+
+
 def grid_cells(
     descriptors: Float[Array, "B D"], bounds: tuple[tuple[float, ...], tuple[float, ...]], shape: tuple[int, ...]
 ) -> Int[Array, "B"]:
@@ -146,7 +191,7 @@ def cvt_centroids(
     key: PRNGKeyArray,
     num_centroids: int,
     bounds: tuple[tuple[float, ...], tuple[float, ...]],
-    num_samples: int = 25_000,
+    num_samples: int = CVT_SAMPLES,
     num_iterations: int = 30,
 ) -> Float[Array, "C D"]:
     """Centroids of a tessellation into cells of about equal volume: k-means on uniform samples of the box.

@@ -22,7 +22,14 @@ from jaxrl_sparse.quality_diversity.archives import append_random, archive_mask,
 from jaxrl_sparse.quality_diversity.metrics import history_update
 from jaxrl_sparse.quality_diversity.novelty import novelty_scores
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
-from jaxrl_sparse.quality_diversity.problems import Evaluation, Individuals, Problem, genome_box, random_genomes
+from jaxrl_sparse.quality_diversity.problems import (
+    Evaluation,
+    Individuals,
+    Problem,
+    evaluated,
+    genome_box,
+    random_genomes,
+)
 
 
 @config
@@ -129,17 +136,6 @@ def start_exploration(
     genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
     population = evaluated(problem, evaluate_key, genomes, describe)
     return start_search(key, population, problem, config.archive_capacity)
-
-
-def evaluated(
-    problem: Problem,
-    key: PRNGKeyArray,
-    genomes: Float[Array, "B P"],
-    describe: Callable[[Evaluation], Evaluation] | None = None,
-) -> Individuals:
-    """The individuals of genomes; for the arguments see `explore`."""
-    evaluation = problem.evaluate_genomes(key, genomes)
-    return Individuals(genomes, evaluation if describe is None else describe(evaluation))
 
 
 def compared(

@@ -15,14 +15,13 @@ from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
 from jaxrl_sparse.evolution.variation import gaussian_mutation, iso_line_variation
 from jaxrl_sparse.quality_diversity.elite_archives import (
     EliteArchive,
-    centroid_cells,
-    cvt_centroids,
+    Tessellation,
     elite_archive_init,
     elite_archive_insert,
     elite_archive_mask,
     elite_archive_sample,
-    grid_cells,
     qd_score,
+    tessellation,
 )
 from jaxrl_sparse.quality_diversity.metrics import (
     History,
@@ -37,6 +36,7 @@ from jaxrl_sparse.quality_diversity.problems import (
     Discoveries,
     Individuals,
     Problem,
+    evaluated,
     genome_box,
     random_genomes,
 )
@@ -113,24 +113,8 @@ def map_elites(config: MapElitesConfig, problem: Problem) -> Algorithm:
         `descriptor_bounds`.
     """
     _check(config, problem)
-    ground_truth_bounds = problem.ground_truth_bounds
-    descriptor_bounds = cast(Bounds, problem.descriptor_bounds)
+    tessellated = cells_of_archive(config, problem)
     box = genome_box(problem, config.genome_bound)
-    num_cells = prod(config.grid_shape) if config.tessellation == "grid" else config.num_centroids
-
-    def evaluated(key: PRNGKeyArray, genomes: Float[Array, "B P"]) -> Individuals:
-        return Individuals(genomes, problem.evaluate_genomes(key, genomes))
-
-    def cells_of(individuals: Individuals, centroids: Array | None) -> Int[Array, "B"]:
-        descriptors = individuals.evaluation.descriptors
-        if centroids is None:
-            return grid_cells(descriptors, descriptor_bounds, config.grid_shape)
-        return centroid_cells(descriptors, centroids)
-
-    def insert(archive: EliteArchive, individuals: Individuals, centroids: Array | None) -> EliteArchive:
-        cells = cells_of(individuals, centroids)
-        fitnesses = individuals.evaluation.rewards
-        return elite_archive_insert(archive, cells, fitnesses, individuals, config.replace_on_tie)
 
     def vary(key: PRNGKeyArray, archive: EliteArchive) -> Float[Array, "B P"]:
         parents_key, others_key, variation_key = jax.random.split(key, 3)
@@ -141,55 +125,77 @@ def map_elites(config: MapElitesConfig, problem: Problem) -> Algorithm:
         others = elites[elite_archive_sample(others_key, archive, config.batch_size)]
         return iso_line_variation(variation_key, parents, others, config.mutation_sigma, config.line_sigma, *box)
 
-    def archive_metrics(archive: EliteArchive) -> Metrics:
-        filled = elite_archive_mask(archive)
-        return {
-            "archive_size": jnp.sum(filled, dtype=jnp.int32),
-            "archive_coverage": jnp.mean(filled),
-            "qd_score": qd_score(archive, config.qd_score_offset),
-        }
-
     def init(key: PRNGKeyArray) -> MapElitesState:
-        key, genomes_key, evaluate_key, centroids_key = jax.random.split(key, 4)
-        genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
-        individuals = evaluated(evaluate_key, genomes)
-        centroids = None
-        if config.tessellation == "cvt":
-            centroids = cvt_centroids(centroids_key, num_cells, descriptor_bounds, max(25_000, 10 * num_cells))
-        return MapElitesState(
-            key=key,
-            archive=insert(elite_archive_init(individuals, num_cells), individuals, centroids),
-            centroids=centroids,
-            history=history_update(history_init(individuals, problem.num_areas), individuals, ground_truth_bounds),
-            initial_environment_steps=jnp.sum(individuals.evaluation.environment_steps, dtype=jnp.int32),
-        )
+        return start_elites(config, problem, key)[0]
 
     def update(state: MapElitesState, step: Int[Array, ""]) -> tuple[MapElitesState, Metrics]:
         key, variation_key, evaluate_key = jax.random.split(state.key, 3)
-        offspring = evaluated(evaluate_key, vary(variation_key, state.archive))
-        archive = insert(state.archive, offspring, state.centroids)
-        history = history_update(state.history, offspring, ground_truth_bounds)
-        metrics = {
-            **cost_metrics(
-                offspring.evaluation.environment_steps,
-                step,
-                initial_evaluations(config),
-                state.initial_environment_steps,
-            ),
-            **history_metrics(history),
-            **archive_metrics(archive),
-        }
-        return state._replace(key=key, archive=archive, history=history), metrics
+        offspring = evaluated(problem, evaluate_key, vary(variation_key, state.archive))
+        cells = tessellated.cells(offspring.evaluation.descriptors, state.centroids)
+        return add_to_elites(config, problem, state._replace(key=key), cells, offspring, step)
 
     def evaluate(state: MapElitesState, key: PRNGKeyArray) -> Metrics:
-        elites = evaluated(key, state.archive.entries.genomes)
+        elites = evaluated(problem, key, state.archive.entries.genomes)
         occupied = elite_archive_mask(state.archive)
-        cells = jnp.where(occupied, cells_of(elites, state.centroids), num_cells)
-        empty = elite_archive_init(elites, num_cells)
+        cells = tessellated.cells(elites.evaluation.descriptors, state.centroids)
+        cells = jnp.where(occupied, cells, tessellated.num_cells)
+        empty = elite_archive_init(elites, tessellated.num_cells)
         fitnesses = elites.evaluation.rewards
-        return archive_metrics(elite_archive_insert(empty, cells, fitnesses, elites, config.replace_on_tie))
+        archive = elite_archive_insert(empty, cells, fitnesses, elites, config.replace_on_tie)
+        return _archive_metrics(config, archive)
 
     return Algorithm(init, update, evaluate)
+
+
+def start_elites(config: MapElitesConfig, problem: Problem, key: PRNGKeyArray) -> tuple[MapElitesState, Individuals]:
+    """Random individuals, and the state of a search that has put them into its empty archive."""
+    tessellated = cells_of_archive(config, problem)
+    key, genomes_key, evaluate_key, centroids_key = jax.random.split(key, 4)
+    genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
+    individuals = evaluated(problem, evaluate_key, genomes)
+    centroids = tessellated.init(centroids_key)
+    history = history_init(individuals, problem.num_areas)
+    state = MapElitesState(
+        key=key,
+        archive=elite_archive_insert(
+            elite_archive_init(individuals, tessellated.num_cells),
+            tessellated.cells(individuals.evaluation.descriptors, centroids),
+            individuals.evaluation.rewards,
+            individuals,
+            config.replace_on_tie,
+        ),
+        centroids=centroids,
+        history=history_update(history, individuals, problem.ground_truth_bounds),
+        initial_environment_steps=jnp.sum(individuals.evaluation.environment_steps, dtype=jnp.int32),
+    )
+    return state, individuals
+
+
+def add_to_elites(
+    config: MapElitesConfig,
+    problem: Problem,
+    state: MapElitesState,
+    cells: Int[Array, "B"],
+    offspring: Individuals,
+    step: Int[Array, ""],
+) -> tuple[MapElitesState, Metrics]:
+    """Offers the offspring of update `step`, with their cells, to the archive; with the metrics of `map_elites`."""
+    fitnesses = offspring.evaluation.rewards
+    archive = elite_archive_insert(state.archive, cells, fitnesses, offspring, config.replace_on_tie)
+    history = history_update(state.history, offspring, problem.ground_truth_bounds)
+    environment_steps = offspring.evaluation.environment_steps
+    metrics = {
+        **cost_metrics(environment_steps, step, initial_evaluations(config), state.initial_environment_steps),
+        **history_metrics(history),
+        **_archive_metrics(config, archive),
+    }
+    return state._replace(archive=archive, history=history), metrics
+
+
+def cells_of_archive(config: MapElitesConfig, problem: Problem) -> Tessellation:
+    """The cells of descriptor space that each hold an elite."""
+    bounds = cast(Bounds, problem.descriptor_bounds)
+    return tessellation(config.tessellation, bounds, config.grid_shape, config.num_centroids)
 
 
 def discoveries(state: MapElitesState) -> Discoveries:
@@ -205,6 +211,15 @@ def initial_evaluations(config: MapElitesConfig) -> int:
 def evaluations_per_update(config: MapElitesConfig) -> int:
     """Evaluations of one generation: the batch."""
     return config.batch_size
+
+
+def _archive_metrics(config: MapElitesConfig, archive: EliteArchive) -> Metrics:
+    filled = elite_archive_mask(archive)
+    return {
+        "archive_size": jnp.sum(filled, dtype=jnp.int32),
+        "archive_coverage": jnp.mean(filled),
+        "qd_score": qd_score(archive, config.qd_score_offset),
+    }
 
 
 def _check(config: MapElitesConfig, problem: Problem) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Metrics
-from jaxrl_sparse.quality_diversity.archives import finite_rows
+from jaxrl_sparse.quality_diversity.archives import empty_rows, finite_rows
 from jaxrl_sparse.quality_diversity.problems import Bounds, Discoveries, Individuals, Problem
 
 # Cells a side of the grid on which coverage is published.
@@ -42,7 +42,7 @@ def history_init(example: Individuals, num_areas: int) -> History:
     """
     return History(
         visits=jnp.zeros(GRID_SIZE**2, jnp.int32),
-        champions=jax.tree.map(lambda leaf: jnp.zeros((num_areas + 1, *leaf.shape[1:]), leaf.dtype), example),
+        champions=empty_rows(example, num_areas + 1),
         champion_rewards=jnp.full(num_areas + 1, -jnp.inf),
         rejected=jnp.zeros((), jnp.int32),
         out_of_bounds=jnp.zeros((), jnp.int32),

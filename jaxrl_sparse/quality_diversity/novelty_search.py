@@ -16,7 +16,6 @@ from jaxrl_sparse.quality_diversity.exploration import (
     Selection,
     archive_metrics,
     check_exploration,
-    evaluated,
     explore,
     mean_novelty,
     most_novel,
@@ -27,7 +26,7 @@ from jaxrl_sparse.quality_diversity.exploration import (
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState
 from jaxrl_sparse.quality_diversity.population_search import discoveries as discoveries
-from jaxrl_sparse.quality_diversity.problems import Problem
+from jaxrl_sparse.quality_diversity.problems import Problem, evaluated
 
 
 def novelty_search(config: NoveltySearchConfig, problem: Problem) -> Algorithm:

@@ -222,6 +222,24 @@ def controller_problem(
     )
 
 
+def evaluated(
+    problem: Problem,
+    key: PRNGKeyArray,
+    genomes: Float[Array, "B P"],
+    describe: Callable[[Evaluation], Evaluation] | None = None,
+) -> Individuals:
+    """Genomes with what came of them.
+
+    Args:
+      problem: what is searched.
+      key: of the evaluation.
+      genomes: B of them.
+      describe: puts descriptors and surprises into the evaluation; None where the problem's descriptors stay.
+    """
+    evaluation = problem.evaluate_genomes(key, genomes)
+    return Individuals(genomes, evaluation if describe is None else describe(evaluation))
+
+
 def genome_box(
     problem: Problem, genome_bound: float | Array
 ) -> tuple[float | Float[Array, ""], float | Float[Array, ""]]:

@@ -14,7 +14,7 @@ from jaxrl_sparse.quality_diversity.archives import append_random, require_capac
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics, history_update
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState, start_search
 from jaxrl_sparse.quality_diversity.population_search import discoveries as discoveries
-from jaxrl_sparse.quality_diversity.problems import Individuals, Problem, random_genomes
+from jaxrl_sparse.quality_diversity.problems import Individuals, Problem, evaluated, random_genomes
 
 
 @config
@@ -55,7 +55,7 @@ def random_search(config: RandomSearchConfig, problem: Problem) -> Algorithm:
     def generation(key: PRNGKeyArray) -> Individuals:
         genomes_key, evaluate_key = jax.random.split(key)
         genomes = random_genomes(genomes_key, problem, config.population_size, config.genome_bound)
-        return Individuals(genomes, problem.evaluate_genomes(evaluate_key, genomes))
+        return evaluated(problem, evaluate_key, genomes)
 
     def init(key: PRNGKeyArray) -> PopulationSearchState:
         key, generation_key = jax.random.split(key)
@@ -80,8 +80,7 @@ def random_search(config: RandomSearchConfig, problem: Problem) -> Algorithm:
         return state._replace(key=key, population=population, archive=archive, history=history), metrics
 
     def evaluate(state: PopulationSearchState, key: PRNGKeyArray) -> Metrics:
-        genomes = state.population.genomes
-        return evaluation_metrics(problem, Individuals(genomes, problem.evaluate_genomes(key, genomes)))
+        return evaluation_metrics(problem, evaluated(problem, key, state.population.genomes))
 
     return Algorithm(init, update, evaluate)
 

@@ -20,13 +20,20 @@ from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Algorithm, Metrics
 from jaxrl_sparse.numerics.neighbors import nearest_neighbors
 from jaxrl_sparse.numerics.predicates import anywhere
 from jaxrl_sparse.quality_diversity import exploration
-from jaxrl_sparse.quality_diversity.archives import Archive, archive_append, archive_init, archive_mask, finite_rows
+from jaxrl_sparse.quality_diversity.archives import (
+    Archive,
+    archive_append,
+    archive_init,
+    archive_mask,
+    empty_rows,
+    finite_rows,
+)
 from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, learn_from, learn_where_due
 from jaxrl_sparse.quality_diversity.emitters import EmitterConfig, check_emitters, emitter_rules
 from jaxrl_sparse.quality_diversity.exploitation import Exploitation, candidates_init, enqueue, exploit, pool_init
 from jaxrl_sparse.quality_diversity.exploration import Descriptors, NoveltySearchConfig, Selection
 from jaxrl_sparse.quality_diversity.metrics import evaluation_metrics, history_metrics
-from jaxrl_sparse.quality_diversity.problems import Evaluation, Individuals, Problem, genome_box
+from jaxrl_sparse.quality_diversity.problems import Evaluation, Individuals, Problem, evaluated, genome_box
 from jaxrl_sparse.quality_diversity.schedulers import SCHEDULERS, Scheduler, bandit_init, bandit_update, explores
 from jaxrl_sparse.quality_diversity.serene_state import (
     SereneState,
@@ -118,15 +125,9 @@ def emitter_search(
         search_key, key, space_key = jax.random.split(key, 3)
         learned = () if space is None else space.init(space_key)
         search = exploration.start_exploration(config.exploration, problem, search_key, partial(describe, learned))
-        offspring = jax.tree.map(
-            lambda leaf: jnp.zeros(
-                (exploration.offspring_per_generation(config.exploration), *leaf.shape[1:]), leaf.dtype
-            ),
-            search.population,
-        )
         return SereneState(
             search=search,
-            offspring=offspring,
+            offspring=empty_rows(search.population, exploration.offspring_per_generation(config.exploration)),
             reward_archive=archive_init(search.population, config.reward_archive_capacity),
             candidates=candidates_init(search.population, config.max_candidates),
             pool=pool_init(rules, search.population, config.max_emitters),
@@ -182,7 +183,7 @@ def emitter_search(
         made = exploit(
             config.emitters,
             rules,
-            partial(exploration.evaluated, problem, describe=partial(describe, state.space)),
+            partial(evaluated, problem, describe=partial(describe, state.space)),
             exploit_key,
             Exploitation(
                 candidates=state.candidates,
@@ -249,7 +250,7 @@ def emitter_search(
         return state, {**metrics, **history_metrics(state.search.history), **search_metrics(state)}
 
     def evaluate(state: SereneState, key: PRNGKeyArray) -> Metrics:
-        return evaluation_metrics(problem, exploration.evaluated(problem, key, state.search.population.genomes))
+        return evaluation_metrics(problem, evaluated(problem, key, state.search.population.genomes))
 
     return Algorithm(init, update, evaluate)
 

@@ -17,14 +17,14 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from jaxrl_sparse.base import Algorithm, Metrics, config, is_count, require
 from jaxrl_sparse.evolution.selection import nsga_ii_select
 from jaxrl_sparse.quality_diversity import exploration
-from jaxrl_sparse.quality_diversity.archives import archive_mask, finite_rows
+from jaxrl_sparse.quality_diversity.archives import archive_mask, empty_rows, finite_rows
 from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, Stored, learn_from, learn_where_due
 from jaxrl_sparse.quality_diversity.exploration import Candidates, NoveltySearchConfig, Selection
 from jaxrl_sparse.quality_diversity.learned_space import AutoencoderConfig, learned_space
 from jaxrl_sparse.quality_diversity.metrics import cost_metrics, evaluation_metrics, history_metrics
 from jaxrl_sparse.quality_diversity.population_search import PopulationSearchState
 from jaxrl_sparse.quality_diversity.population_search import discoveries as search_discoveries
-from jaxrl_sparse.quality_diversity.problems import Discoveries, Evaluation, Problem
+from jaxrl_sparse.quality_diversity.problems import Discoveries, Evaluation, Problem, evaluated
 
 Criterion = Literal["alternate", "pareto", "novelty", "surprise", "frozen"]
 CRITERIA = ("alternate", "pareto", "novelty", "surprise", "frozen")
@@ -104,10 +104,7 @@ def taxons(config: TaxonsConfig, problem: Problem) -> Algorithm:
         search = exploration.start_exploration(
             config.exploration, problem, search_key, partial(_describe, space, learned)
         )
-        num_offspring = exploration.offspring_per_generation(config.exploration)
-        offspring = jax.tree.map(
-            lambda leaf: jnp.zeros((num_offspring, *leaf.shape[1:]), leaf.dtype), search.population
-        )
+        offspring = empty_rows(search.population, exploration.offspring_per_generation(config.exploration))
         return TaxonsState(search, offspring, key, learned)
 
     def update(state: TaxonsState, step: Int[Array, ""]) -> tuple[TaxonsState, Metrics]:
@@ -144,7 +141,7 @@ def taxons(config: TaxonsConfig, problem: Problem) -> Algorithm:
         return state, metrics
 
     def evaluate(state: TaxonsState, key: PRNGKeyArray) -> Metrics:
-        return evaluation_metrics(problem, exploration.evaluated(problem, key, state.search.population.genomes))
+        return evaluation_metrics(problem, evaluated(problem, key, state.search.population.genomes))
 
     return Algorithm(init, update, evaluate)
 
