@@ -24,6 +24,9 @@ SKIN = 0.01
 # The obstacles' half sizes: both links, the wall to the ball's side, the wall above or below it.
 HALF_WIDTHS = np.array([HALF_WIDTH, HALF_WIDTH, -BASE_Y - WALL, -BASE_Y - WALL], np.float32)
 HALF_LENGTHS = np.array([HALF_LENGTH, HALF_LENGTH, -BASE_Y, -BASE_Y], np.float32)
+# Which of them turn about the base joint, and which about the elbow.
+ON_BASE_JOINT = np.array([1, 1, 0, 0], np.float32)
+ON_ELBOW = np.array([0, 1, 0, 0], np.float32)
 
 
 class Boxes(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.environments import spaces
+from jaxrl_sparse.environments.curling.bodies import CurlingParams, CurlingState
 from jaxrl_sparse.environments.curling.contacts import (
     BALL_RADIUS,
     BASE_Y,
@@ -15,7 +16,7 @@ from jaxrl_sparse.environments.curling.contacts import (
     TIP_BEYOND_ELBOW,
     WALL,
 )
-from jaxrl_sparse.environments.curling.dynamics import NO_IMPULSES, CurlingParams, CurlingState, advance
+from jaxrl_sparse.environments.curling.dynamics import NO_IMPULSES, advance
 from jaxrl_sparse.environments.planar import drawing
 from jaxrl_sparse.environments.planar.base import PlanarEnvironment, RewardArea
 

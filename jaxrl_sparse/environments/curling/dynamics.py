@@ -3,7 +3,7 @@
 The arm is described by its two joint angles, the ball by position and spin: u = (w0, w1, vx, vy, spin). A step of
 dt = 1/60 s damps the ball, finds impulses for motors, joint limits and the contacts that are closed (`impulses.solve`),
 and moves the bodies. A ball that would run deeper into something than Box2D's contact skin does so up to there,
-bounces, and moves on for the rest of the step (`_move`), so that no speed carries it through a link or a wall.
+bounces, and moves on for the rest of the step (`impacts.move`): no speed carries it through a link or a wall.
 
 Lengths are in metres, angles in radians from the upright arm, counter-clockwise; units are SI.
 
@@ -14,133 +14,52 @@ Catto, "Iterative Dynamics with Temporal Coherence" (2005), whose model of conta
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from jaxrl_sparse.environments.base import EnvironmentParams, EnvironmentState
 from jaxrl_sparse.environments.curling import impulses as contact_impulses
+from jaxrl_sparse.environments.curling.bodies import (
+    BOUNCE_SPEED,
+    IMPACT_DEPTH,
+    JOINT_LIMITS,
+    SLOP,
+    TIME_STEP,
+    ArmInertia,
+    CurlingParams,
+    CurlingState,
+    arm_inertia,
+    ball_inertia,
+    obstacles_of,
+)
 from jaxrl_sparse.environments.curling.contacts import (
     BALL_RADIUS,
     BASE_Y,
-    CENTER_BEYOND_ELBOW,
-    ELBOW,
-    HALF_LENGTH,
-    HALF_LENGTHS,
-    HALF_WIDTH,
-    HALF_WIDTHS,
+    ON_BASE_JOINT,
+    ON_ELBOW,
     SKIN,
     WALL,
     Boxes,
     Touch,
     ball_and_boxes,
     elbow,
-    obstacles,
     tip_and_walls,
 )
-from jaxrl_sparse.numerics.predicates import anywhere
+from jaxrl_sparse.environments.curling.impacts import move
 
-TIME_STEP = 1 / 60
-JOINT_LIMITS = (0.4 * np.pi, 0.9 * np.pi)
-LINK_DENSITIES = (5.0, 1.0)
-# Box2D's slowest approach that bounces, and the depth that it leaves between bodies.
-BOUNCE_SPEED = 1.0
-SLOP = 0.005
-# A fast ball runs 3 slops deep before it bounces, and a quarter of a slop beyond that goes unnoticed.
-IMPACT_DEPTH = 3 * SLOP
-UNNOTICED_DEPTH = SLOP / 4
-# Three quarters of what is beyond the slop is taken back twice before the ball bounces.
-REST_DEPTH = SLOP + (IMPACT_DEPTH - SLOP) / 16
 # What of the depth beyond the slop a correction takes back, and how many of them there are in a step.
 CORRECTION = 0.2
 CORRECTIONS = 2
 
-_AREA = 4 * HALF_WIDTH * HALF_LENGTH
-LINK_MASSES = tuple(density * _AREA for density in LINK_DENSITIES)
-# About the links' centres.
-LINK_INERTIAS = tuple(mass * (4 * HALF_WIDTH**2 + 4 * HALF_LENGTH**2) / 12 for mass in LINK_MASSES)
-
-# Of what the ball may strike, in the order of `contacts.obstacles`; walls do not move.
-_INVERSE_MASSES = np.array([1 / LINK_MASSES[0], 1 / LINK_MASSES[1], 0, 0], np.float32)
-_INVERSE_INERTIAS = np.array([1 / LINK_INERTIAS[0], 1 / LINK_INERTIAS[1], 0, 0], np.float32)
-_ON_BASE_JOINT = np.array([1, 1, 0, 0], np.float32)
-_ON_ELBOW = np.array([0, 1, 0, 0], np.float32)
 # All contacts: the ball's four, and those of the second link's tip with the side wall and the lower wall. The signs
 # tell whether a joint's speed carries the contact's first body along its normal (the tip), or the second one.
 NUM_CONTACTS = 6
 _OF_BALL = np.array([1, 1, 1, 1, 0, 0], np.float32)
-_AT_BASE_JOINT = np.concatenate([-_ON_BASE_JOINT, [1, 1]]).astype(np.float32)
-_AT_ELBOW = np.concatenate([-_ON_ELBOW, [1, 1]]).astype(np.float32)
+_AT_BASE_JOINT = np.concatenate([-ON_BASE_JOINT, [1, 1]]).astype(np.float32)
+_AT_ELBOW = np.concatenate([-ON_ELBOW, [1, 1]]).astype(np.float32)
 NO_IMPULSES = np.zeros((2, 2 + NUM_CONTACTS), np.float32)
-
-
-@struct.dataclass
-class CurlingState(EnvironmentState):
-    """Arm and ball.
-
-    Attributes:
-      angle_0: of the first link, radians, counter-clockwise from upright.
-      angle_1: of the second link relative to the first.
-      speed_0: of `angle_0`, radians per second.
-      speed_1: of `angle_1`.
-      x: of the ball's centre, metres.
-      y: likewise.
-      velocity_x: of the ball, metres per second.
-      velocity_y: likewise.
-      spin: of the ball, radians per second.
-      impulses: of the last step, where the next one's solution starts: motors and normals, then limits and friction.
-    """
-
-    angle_0: Float[Array, ""]
-    angle_1: Float[Array, ""]
-    speed_0: Float[Array, ""]
-    speed_1: Float[Array, ""]
-    x: Float[Array, ""]
-    y: Float[Array, ""]
-    velocity_x: Float[Array, ""]
-    velocity_y: Float[Array, ""]
-    spin: Float[Array, ""]
-    impulses: Float[Array, "2 8"]
-
-
-@struct.dataclass
-class CurlingParams(EnvironmentParams):
-    """The physical constants, all floats: they can be swept and randomised.
-
-    Attributes:
-      ball_density: kg per square metre.
-      ball_restitution: e; an impact faster than 1 m/s returns e times its speed, a slower one sticks.
-      ball_friction: of the ball; two surfaces rub with the root of the product of their coefficients.
-      link_friction: of the links.
-      wall_friction: of the walls.
-      linear_damping: c, per second: v <- v (1 - c dt) in every step.
-      angular_damping: of the ball's spin, likewise.
-      max_torque: of each motor, newton metres.
-    """
-
-    ball_density: float | Array = 1.0
-    ball_restitution: float | Array = 0.9
-    ball_friction: float | Array = 0.9
-    link_friction: float | Array = 0.9
-    wall_friction: float | Array = 0.2
-    linear_damping: float | Array = 1.1
-    angular_damping: float | Array = 2.0
-    max_torque: float | Array = 100.0
-
-
-class _ArmInertia(NamedTuple):
-    """The arm's mass matrix and its inverse: kg m^2, and their inverse."""
-
-    m_00: Array
-    m_01: Array
-    m_11: Array
-    inverse_00: Array
-    inverse_01: Array
-    inverse_11: Array
 
 
 def advance(state: CurlingState, action: Float[Array, "2"], params: CurlingParams) -> CurlingState:
@@ -167,37 +86,23 @@ def advance(state: CurlingState, action: Float[Array, "2"], params: CurlingParam
         velocity_y=keep * state.velocity_y,
         spin=keep_spin * state.spin,
     )
-    boxes = _obstacles(state)
+    boxes = obstacles_of(state)
     ball = ball_and_boxes(state.x, state.y, boxes)
     state = _exchange_impulses(state, action, params, boxes, _with_tip(ball, boxes))
-    state = _move(state, params, ball.gap)
+    state = move(state, params, ball.gap)
     return _take_back_depth(state, params)
-
-
-def _obstacles(state: CurlingState) -> Boxes:
-    return obstacles(state.angle_0, state.angle_1, state.x, state.y)
 
 
 def _with_tip(ball: Touch, boxes: Boxes) -> Touch:
     return Touch(*(jnp.concatenate(pair) for pair in zip(ball, tip_and_walls(boxes), strict=True)))
 
 
-def _arm_inertia(angle_1: Array) -> _ArmInertia:
-    (mass_0, mass_1), (inertia_0, inertia_1) = LINK_MASSES, LINK_INERTIAS
-    cross = mass_1 * ELBOW * CENTER_BEYOND_ELBOW * jnp.cos(angle_1)
-    own = mass_1 * CENTER_BEYOND_ELBOW**2 + inertia_1
-    m_00 = mass_0 * HALF_LENGTH**2 + inertia_0 + mass_1 * ELBOW**2 + own + 2 * cross
-    m_01, m_11 = own + cross, jnp.full_like(cross, own)
-    determinant = m_00 * m_11 - m_01 * m_01
-    return _ArmInertia(m_00, m_01, m_11, m_11 / determinant, -m_01 / determinant, m_00 / determinant)
-
-
 def _exchange_impulses(
     state: CurlingState, action: Float[Array, "2"], params: CurlingParams, boxes: Boxes, touch: Touch
 ) -> CurlingState:
     """The velocities that motors, joint limits and closed contacts agree on."""
-    arm = _arm_inertia(state.angle_1)
-    ball_mass, ball_inertia = _ball_inertia(params)
+    arm = arm_inertia(state.angle_1)
+    ball_mass, ball_moment = ball_inertia(params)
     speeds = (state.speed_0, state.speed_1, state.velocity_x, state.velocity_y, state.spin)
     jacobian = _jacobian(state, boxes, touch)
     responses = [
@@ -205,7 +110,7 @@ def _exchange_impulses(
         arm.inverse_01 * jacobian[0] + arm.inverse_11 * jacobian[1],
         jacobian[2] / ball_mass,
         jacobian[3] / ball_mass,
-        jacobian[4] / ball_inertia,
+        jacobian[4] / ball_moment,
     ]
     coupling = reduce(
         add, (row[:, :, None, None] * response for row, response in zip(jacobian, responses, strict=True))
@@ -282,7 +187,7 @@ def _with_speeds(
     return replace(state, speed_0=speed_0, speed_1=speed_1, velocity_x=velocity_x, velocity_y=velocity_y, spin=spin)
 
 
-def _motor_impulses(lack_0: Array, lack_1: Array, most: Array | float, arm: _ArmInertia) -> Float[Array, "2"]:
+def _motor_impulses(lack_0: Array, lack_1: Array, most: Array | float, arm: ArmInertia) -> Float[Array, "2"]:
     """What motors give to make up for a lack of speed: M lack where they are strong enough, nearly so elsewhere."""
     motor_0 = jnp.clip(arm.m_00 * lack_0 + arm.m_01 * lack_1, -most, most)
     motor_1 = jnp.clip(arm.m_01 * lack_0 + arm.m_11 * lack_1, -most, most)
@@ -294,122 +199,12 @@ def _motor_impulses(lack_0: Array, lack_1: Array, most: Array | float, arm: _Arm
     return jnp.stack([motor_0, motor_1])
 
 
-def _ball_inertia(params: CurlingParams) -> tuple[Array, Array]:
-    mass = jnp.asarray(params.ball_density) * (np.pi * BALL_RADIUS**2)
-    return mass, mass * (BALL_RADIUS**2 / 2)
-
-
-def _drift(state: CurlingState, duration: Array | float) -> CurlingState:
-    return replace(
-        state,
-        angle_0=state.angle_0 + duration * state.speed_0,
-        angle_1=state.angle_1 + duration * state.speed_1,
-        x=state.x + duration * state.velocity_x,
-        y=state.y + duration * state.velocity_y,
-    )
-
-
-def _move(state: CurlingState, params: CurlingParams, gaps: Float[Array, "4"]) -> CurlingState:
-    """Moves all bodies for one step; a ball that runs into something bounces in its course.
-
-    The instant of an impact is found by linear interpolation of the gap. In that instant the link is a body of its own:
-    its joints take back their share in the next step, as they do in Box2D.
-    """
-    after = _drift(state, TIME_STEP)
-    gaps_after = ball_and_boxes(after.x, after.y, _obstacles(after)).gap
-    room = gaps + IMPACT_DEPTH
-    hits = (room > 0) & (gaps_after + IMPACT_DEPTH < -UNNOTICED_DEPTH)
-    # The share of the step before the impact.
-    shares = jnp.where(hits, room / jnp.where(hits, gaps - gaps_after, 1), 1)
-    first = jnp.min(shares)
-    hit = jnp.any(hits)
-    # Of two surfaces that are struck in one instant, the first in order.
-    struck = hits & (np.arange(4) == jnp.argmin(jnp.where(hits, shares, jnp.inf)))
-
-    def run_into() -> CurlingState:
-        there = _bounce(_drift(state, first * TIME_STEP), params, struck)
-        there = _drift(there, (1 - first) * TIME_STEP)
-        return jax.tree.map(lambda bounced, free: jnp.where(hit, bounced, free), there, after)
-
-    return jax.lax.cond(anywhere(hit), run_into, lambda: after)
-
-
-def _bounce(state: CurlingState, params: CurlingParams, struck: Bool[Array, "4"]) -> CurlingState:
-    """One impact of the ball, in closed form: it sticks to the surface, or slides on it with friction at its most.
-
-    Before, both bodies are lifted out of one another to `REST_DEPTH`, each by the share of its inverse mass.
-    """
-
-    def chosen(leaf: Array | np.ndarray) -> Array:
-        return jnp.sum(jnp.where(struck, leaf, 0))
-
-    boxes = _obstacles(state)
-    box = jax.tree.map(chosen, boxes)
-    touch = ball_and_boxes(state.x, state.y, box, chosen(HALF_WIDTHS), chosen(HALF_LENGTHS))
-    normal_x, normal_y = touch.normal_x, touch.normal_y
-    elbow_x, elbow_y = elbow(boxes)
-    on_base_joint, on_elbow = chosen(_ON_BASE_JOINT), chosen(_ON_ELBOW)
-    from_base_x, from_base_y = on_base_joint * touch.x, on_base_joint * (touch.y - BASE_Y)
-    from_elbow_x, from_elbow_y = on_elbow * (touch.x - elbow_x), on_elbow * (touch.y - elbow_y)
-    ball_lever = BALL_RADIUS - REST_DEPTH / 2
-    link_x, link_y = touch.x - box.x, touch.y - box.y
-    link_n, link_t = link_x * normal_y - link_y * normal_x, link_x * normal_x + link_y * normal_y
-
-    ball_mass, ball_inertia = _ball_inertia(params)
-    inverse_mass, inverse_inertia = 1 / ball_mass + chosen(_INVERSE_MASSES), chosen(_INVERSE_INERTIAS)
-    k_nn = inverse_mass + link_n * link_n * inverse_inertia
-    k_nt = link_n * link_t * inverse_inertia
-    k_tt = inverse_mass + ball_lever * ball_lever / ball_inertia + link_t * link_t * inverse_inertia
-
-    slip_x = state.velocity_x + state.speed_0 * from_base_y + state.speed_1 * from_elbow_y
-    slip_y = state.velocity_y - state.speed_0 * from_base_x - state.speed_1 * from_elbow_x
-    approach = slip_x * normal_x + slip_y * normal_y
-    slide = slip_y * normal_x - slip_x * normal_y - state.spin * ball_lever
-    change = -approach * (1 + jnp.where(approach < -BOUNCE_SPEED, params.ball_restitution, 0))
-    determinant = k_nn * k_tt - k_nt * k_nt
-    along_n = (k_tt * change + k_nt * slide) / determinant
-    along_t = (-k_nt * change - k_nn * slide) / determinant
-    grip = jnp.sqrt(params.ball_friction * jnp.where(on_base_joint > 0, params.link_friction, params.wall_friction))
-    slides = jnp.abs(along_t) > grip * along_n
-    direction = jnp.sign(along_t)
-    sliding_n = change / (k_nn + grip * direction * k_nt)
-    along_n = jnp.where(slides, sliding_n, along_n)
-    along_t = jnp.where(slides, grip * direction * sliding_n, along_t)
-
-    arm = _arm_inertia(state.angle_1)
-
-    def to_joints(push_x: Array, push_y: Array) -> tuple[Array, Array]:
-        torque_0 = from_base_y * push_x - from_base_x * push_y
-        torque_1 = from_elbow_y * push_x - from_elbow_x * push_y
-        return (
-            arm.inverse_00 * torque_0 + arm.inverse_01 * torque_1,
-            arm.inverse_01 * torque_0 + arm.inverse_11 * torque_1,
-        )
-
-    lift = jnp.maximum(-touch.gap - REST_DEPTH, 0) / k_nn
-    turn_0, turn_1 = to_joints(lift * normal_x, lift * normal_y)
-    impulse_x, impulse_y = along_n * normal_x - along_t * normal_y, along_n * normal_y + along_t * normal_x
-    kick_0, kick_1 = to_joints(impulse_x, impulse_y)
-    return replace(
-        state,
-        angle_0=state.angle_0 + turn_0,
-        angle_1=state.angle_1 + turn_1,
-        x=state.x + lift * normal_x / ball_mass,
-        y=state.y + lift * normal_y / ball_mass,
-        speed_0=state.speed_0 + kick_0,
-        speed_1=state.speed_1 + kick_1,
-        velocity_x=state.velocity_x + impulse_x / ball_mass,
-        velocity_y=state.velocity_y + impulse_y / ball_mass,
-        spin=state.spin - ball_lever * along_t / ball_inertia,
-    )
-
-
 def _take_back_depth(state: CurlingState, params: CurlingParams) -> CurlingState:
     """Moves bodies that are too deep in one another apart, without a change of speed; the walls have the last word."""
-    ball_mass, _ = _ball_inertia(params)
+    ball_mass, _ = ball_inertia(params)
     x, y, angle_0, angle_1 = state.x, state.y, state.angle_0, state.angle_1
-    arm = _arm_inertia(angle_1)
-    boxes = _obstacles(state)
+    arm = arm_inertia(angle_1)
+    boxes = obstacles_of(state)
     elbow_x, elbow_y = elbow(boxes)
     ball = ball_and_boxes(x, y, boxes)
     touch = _with_tip(ball, boxes)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl_sparse.environments.curling.bodies import JOINT_LIMITS, CurlingParams, CurlingState
 from jaxrl_sparse.environments.curling.contacts import ball_and_boxes, obstacles
 from jaxrl_sparse.environments.curling.curling import Curling
-from jaxrl_sparse.environments.curling.dynamics import JOINT_LIMITS, CurlingParams, CurlingState, advance
+from jaxrl_sparse.environments.curling.dynamics import advance
 from jaxrl_sparse.networks.genomes import feedforward
 
 REFERENCE = json.loads((Path(__file__).parents[2] / "data" / "curling_box2d.json").read_text())
