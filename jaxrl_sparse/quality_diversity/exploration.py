@@ -190,13 +190,20 @@ def offspring_per_generation(config: NoveltySearchConfig) -> int:
     return config.population_size * config.offspring_per_parent
 
 
-def require_archive_holds(config: NoveltySearchConfig, evaluations: int) -> None:
+def generations_within(config: NoveltySearchConfig, evaluations: int, generations_per_update: int = 1) -> int:
+    """Generations of a search that goes on until it has spent so many evaluations, in whole updates."""
+    after_the_first = max(evaluations - config.population_size, 0)
+    num_updates = -(-after_the_first // (generations_per_update * offspring_per_generation(config)))
+    return num_updates * generations_per_update
+
+
+def require_archive_holds(config: NoveltySearchConfig, evaluations: int, generations_per_update: int = 1) -> None:
     """Refuses an archive that a search of so many evaluations could overflow.
 
     Raises:
       ValueError: naming `archive_capacity` and the smallest one that suffices.
     """
-    generations = -(-max(evaluations - config.population_size, 0) // offspring_per_generation(config))
+    generations = generations_within(config, evaluations, generations_per_update)
     require_capacity(config.archive_capacity, generations * config.archive_additions, evaluations)
 
 

@@ -227,13 +227,16 @@ def _check(config: MapElitesConfig, problem: Problem) -> None:
         require(field, getattr(config, field), is_count, "an integer of at least 1")
     for field, options in (("tessellation", ("grid", "cvt")), ("variation", ("gaussian", "iso_line"))):
         require(field, getattr(config, field), options.__contains__, " or ".join(options))
-    require(
-        "grid_shape",
-        config.grid_shape,
-        lambda shape: len(shape) == problem.descriptor_size and all(number >= 1 for number in shape),
-        f"{problem.descriptor_size} integers of at least 1, one for each dimension of the descriptor",
-    )
-    require("grid_shape", config.grid_shape, lambda shape: prod(shape) < MAX_CELLS, f"fewer than {MAX_CELLS:,} cells")
+    size = problem.descriptor_size
+    if config.tessellation == "grid":
+        require(
+            "grid_shape",
+            config.grid_shape,
+            lambda shape: len(shape) == size and all(number >= 1 for number in shape),
+            f"{size} integers of at least 1, one for each dimension of the descriptor",
+        )
+        few = f"fewer than {MAX_CELLS:,} cells; the cells of a CVT do not multiply with the dimensions"
+        require("grid_shape", config.grid_shape, lambda shape: prod(shape) < MAX_CELLS, few)
     for field in ("mutation_sigma", "line_sigma"):
         require(field, getattr(config, field), lambda sigma: 0 <= sigma < inf, "a finite number of at least 0")
     require("qd_score_offset", config.qd_score_offset, lambda offset: abs(offset) < inf, "a finite number")
@@ -241,6 +244,11 @@ def _check(config: MapElitesConfig, problem: Problem) -> None:
     require(
         "problem.descriptor_bounds",
         problem.descriptor_bounds,
-        lambda bounds: bounds is not None,
-        "(lows, highs) of the descriptors",
+        lambda bounds: bounds is not None and _are_bounds(bounds, size),
+        f"(lows, highs) of the descriptors, {size} numbers each, lows below highs",
     )
+
+
+def _are_bounds(bounds: Bounds, size: int) -> bool:
+    lows, highs = bounds
+    return len(lows) == len(highs) == size and all(low < high for low, high in zip(lows, highs, strict=True))

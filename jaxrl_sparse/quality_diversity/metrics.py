@@ -163,6 +163,12 @@ def coverage(visits: Int[Array, "cells"]) -> Float[Array, ""]:
     return jnp.mean(visits > 0)
 
 
+def coverage_of(ground_truth: Float[Array, "B 2"], mask: Bool[Array, "B"], bounds: Bounds) -> Float[Array, ""]:
+    """Share of the cells of the ground-truth grid that the masked points are in."""
+    cells = jnp.where(mask, ground_truth_cells(ground_truth, bounds), GRID_SIZE**2)
+    return coverage(jnp.zeros(GRID_SIZE**2, jnp.int32).at[cells].add(1, mode="drop"))
+
+
 def uniformity(visits: Int[Array, "cells"]) -> Float[Array, ""]:
     """How even the visits are: 1 minus the Jensen-Shannon distance of their distribution from the uniform one.
 

@@ -65,7 +65,9 @@ def sampled_positions(num_samples: int) -> PathDescriptor:
     """N positions of the path, after the steps `ceil(i (T - 1) / N)`, i = 1 .. N, counted from 0; `[2 N]` numbers.
 
     T is the most steps of an episode; one that ends earlier stays at its last position. `sampled_positions(1)` is the
-    last position.
+    last position. These are the steps of the published images. The published positions are those after the steps
+    `floor(i (n - 1) / N)` of the n that an episode has had, which its end alone tells: in episodes of T steps they are
+    at most one step apart from these.
 
     Args:
       num_samples: N, at least 1.

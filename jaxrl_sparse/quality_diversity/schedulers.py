@@ -46,7 +46,8 @@ def explores(
 
     - alternate: even steps do.
     - fixed_sampling: each does with probability 1/2.
-    - time_sampling: each does with the probability that is the share of the budget not spent yet.
+    - time_sampling: each does with the probability that is the share of the budget not spent yet. Once the budget is
+      spent by the count of steps, all do: what is really left was saved where there was nothing to exploit.
     - bandit: the arm with the largest upper confidence bound `Q + sqrt(ln N / N_arm)`, an arm never pulled first.
 
     Args:
@@ -64,7 +65,8 @@ def explores(
         return jnp.argmax(bounds) == EXPLORE
     probability = 0.5 if scheduler == "fixed_sampling" else 1.0 - spent_share
     draw = jax.random.uniform(jax.random.fold_in(jax.random.key(_DRAWS), step))
-    return (step == 0) | (draw < probability)
+    chosen = (step == 0) | (draw < probability)
+    return chosen | (spent_share >= 1) if scheduler == "time_sampling" else chosen
 
 
 def bandit_update(

@@ -27,9 +27,10 @@ from jaxrl_sparse.quality_diversity.archives import (
     archive_mask,
     empty_rows,
     finite_rows,
+    require_capacity,
 )
 from jaxrl_sparse.quality_diversity.behavior_spaces import BehaviorSpace, learn_from, learn_where_due
-from jaxrl_sparse.quality_diversity.emitters import EmitterConfig, check_emitters, emitter_rules
+from jaxrl_sparse.quality_diversity.emitters import EmitterConfig, check_emitters, emitter_rules, least_evaluations
 from jaxrl_sparse.quality_diversity.exploitation import Exploitation, candidates_init, enqueue, exploit, pool_init
 from jaxrl_sparse.quality_diversity.exploration import Descriptors, NoveltySearchConfig, Selection
 from jaxrl_sparse.quality_diversity.metrics import evaluation_metrics, history_metrics
@@ -276,12 +277,18 @@ def evaluations_per_update(config: SereneConfig) -> int:
 
 
 def check_budget(config: SereneConfig, evaluations: int) -> None:
-    """Refuses a budget that could overflow the archive.
+    """Refuses a budget that could overflow the novelty archive, by exploration or by emitters that stop.
 
     Raises:
       ValueError: naming `archive_capacity` and the smallest one that suffices.
     """
-    exploration.require_archive_holds(config.exploration, evaluations)
+    generations = exploration.generations_within(config.exploration, evaluations, generations_per_chunk(config))
+    by_exploration = generations * config.exploration.archive_additions
+    # No emitter stops, and leaves novel members behind, for less than this. Whichever fills the archive faster might
+    # have all of the budget.
+    num_stopped = evaluations // least_evaluations(config.emitters)
+    most = max(by_exploration, num_stopped * config.emitters.archive_additions)
+    require_capacity(config.exploration.archive_capacity, most, evaluations)
 
 
 def _emitter_sigmas(

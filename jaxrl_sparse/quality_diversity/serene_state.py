@@ -127,5 +127,6 @@ def search_metrics(state: SereneState) -> Metrics:
         "emitters_started": state.pool.started,
         "emitters_kept": state.pool.kept,
         "emitters_stopped": state.pool.stopped,
-        "novel_overflow": jnp.sum(state.pool.emitters.novel_overflow, where=alive, dtype=jnp.int32),
+        "emitters_replaced": state.pool.replaced,
+        "novel_overflow": state.pool.novel_overflow,
     }

@@ -8,10 +8,10 @@ Source: Paolo et al., "Discovering and Exploiting Sparse Rewards in a Learned Be
 """
 
 from jaxrl_sparse.base import Algorithm, config
-from jaxrl_sparse.quality_diversity.exploration import require_archive_holds
 from jaxrl_sparse.quality_diversity.learned_space import AutoencoderConfig, learned_space
 from jaxrl_sparse.quality_diversity.problems import Problem
 from jaxrl_sparse.quality_diversity.serene import SereneConfig, emitter_search
+from jaxrl_sparse.quality_diversity.serene import check_budget as serene_check_budget
 from jaxrl_sparse.quality_diversity.serene import discoveries as discoveries
 from jaxrl_sparse.quality_diversity.serene import evaluations_per_update as serene_evaluations_per_update
 from jaxrl_sparse.quality_diversity.serene import initial_evaluations as serene_initial_evaluations
@@ -77,4 +77,4 @@ def check_budget(config: StaxConfig, evaluations: int) -> None:
     Raises:
       ValueError: naming `archive_capacity` and the smallest one that suffices.
     """
-    require_archive_holds(config.search.exploration, evaluations)
+    serene_check_budget(config.search, evaluations)

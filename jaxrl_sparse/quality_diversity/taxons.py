@@ -196,7 +196,8 @@ def check_budget(config: TaxonsConfig, evaluations: int) -> None:
     Raises:
       ValueError: naming `archive_capacity` and the smallest one that suffices.
     """
-    exploration.require_archive_holds(config.exploration, evaluations)
+    generations = evaluations_per_update(config) // exploration.offspring_per_generation(config.exploration)
+    exploration.require_archive_holds(config.exploration, evaluations, generations)
 
 
 def _describe(space: BehaviorSpace, learned: Any, evaluation: Evaluation) -> Evaluation:

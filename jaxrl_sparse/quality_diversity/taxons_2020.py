@@ -28,6 +28,7 @@ from jaxrl_sparse.quality_diversity.metrics import (
     History,
     champions_and,
     cost_metrics,
+    coverage_of,
     evaluation_metrics,
     history_init,
     history_metrics,
@@ -112,6 +113,7 @@ def taxons_2020(config: Taxons2020Config, problem: Problem) -> Algorithm:
 
     The metrics of an update: `evaluations` and `environment_steps` of this update, what `metrics.history_metrics` says
     of the search so far, `mean_novelty` and `mean_surprise` of the population, `archive_size`, `archive_overflow`,
+    `archive_coverage` (of the archived alone, which is the coverage that was published),
     `autoencoder_training_loss` and `autoencoder_images` (0 where there was no training). `evaluate` evaluates the
     population again and measures it alone.
 
@@ -238,6 +240,9 @@ def taxons_2020(config: Taxons2020Config, problem: Problem) -> Algorithm:
             "mean_surprise": jnp.sum(surprises, where=valid) / num_valid,
             "archive_size": state.archive.size,
             "archive_overflow": state.archive.overflow,
+            "archive_coverage": coverage_of(
+                state.archive.entries.evaluation.ground_truth, archive_mask(state.archive), problem.ground_truth_bounds
+            ),
             **learned,
         }
         return state, metrics

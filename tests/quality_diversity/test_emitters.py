@@ -9,6 +9,7 @@ from jaxrl_sparse.quality_diversity.emitters import (
     EmitterConfig,
     check_emitters,
     emitter_rules,
+    least_evaluations,
     most_novel_descriptor,
     stagnated,
     stagnation_window,
@@ -105,16 +106,16 @@ def test_generations_by_brute_force(kind):
         best_archived = max(best_archived, *rewards[archived], -np.inf)
         np.testing.assert_array_equal(at.best_archived, np.float32(best_archived))
 
-        # Each has to be more novel than those before it in its own generation too.
-        record = records[generation]
-        for genome, _, _, novelty in members:
-            if novelty > record:
-                record = novelty
-                if len(novel) == NUM_NOVEL:
-                    novel[-1], overflow = genome, overflow + 1
-                else:
-                    novel.append(genome)
-            num_late += records[generation] < novelty < record
+        # All that are more novel than those of the generations before, the most novel one last.
+        found = sorted((member for member in members if member[3] > records[generation]), key=lambda member: member[3])
+        num_late += len(found) > 1
+        for genome, *_ in found:
+            if len(novel) == NUM_NOVEL:
+                overflow += 1
+            else:
+                novel.append(genome)
+        if found:
+            novel[-1] = found[-1][0]
         assert int(at.num_novel) == len(novel) and int(at.novel_overflow) == overflow
         np.testing.assert_array_equal(at.novel.genomes[: len(novel)], np.reshape(novel, (-1, 2)))
         np.testing.assert_array_equal(most_novel[generation], novel[-1] if novel else [1.0, 0.0])
@@ -188,6 +189,22 @@ def published_stop(history, window, rule):
         np.median(statistic(recent[:share], axis=1)) >= np.median(statistic(recent[-share:], axis=1))
         for statistic in (np.max, np.median)
     )
+
+
+def test_a_strategy_that_has_nothing_more_to_expect_stops_its_emitter():
+    rules = emitter_rules(EmitterConfig(kind="cma_es"), 2, -5.0, 5.0)
+    ancestor = jax.tree.map(lambda leaf: leaf[0], individuals_of([[1.0, 0.0]]))
+    emitter = rules.init(ancestor, jnp.float32(SIGMA))
+    lost = emitter.strategy._replace(mean=emitter.strategy.mean * jnp.nan)
+    assert not rules.stops(emitter) and rules.stops(emitter._replace(strategy=lost))
+
+
+def test_no_emitter_stops_for_less_by_hand():
+    # 6 first ones, five generations of 12, and one more; 121 generations after the first; those of CMA-ES are of 6.
+    assert least_evaluations(EmitterConfig(max_generations=1)) == 6 + 6 * 12
+    assert least_evaluations(EmitterConfig(max_generations=30)) == 6 + 30 * 12
+    assert least_evaluations(EmitterConfig()) == 6 + 121 * 12
+    assert least_evaluations(EmitterConfig(kind="cma_es")) == 6 + 6 * 6
 
 
 @pytest.mark.parametrize("rule", ["custom", "original"])

@@ -69,7 +69,7 @@ def test_generations_by_sequential_insertion(variation, tessellation):
         ({"batch_size": 0}, "batch_size: got 0"),
         ({"num_centroids": 0}, "num_centroids: got 0"),
         ({"grid_shape": (0, 50)}, r"grid_shape: got \(0, 50\), takes 2 integers"),
-        ({"grid_shape": (100_000, 100_000)}, r"grid_shape: got .* takes fewer than 2,147,483,648 cells"),
+        ({"grid_shape": (100_000, 100_000)}, r"grid_shape: got .* takes fewer than 2,147,483,648 cells; the cells of"),
         ({"grid_shape": (50,)}, r"grid_shape: got \(50,\), takes 2 integers"),
         ({"tessellation": "hexagons"}, "tessellation: got 'hexagons', takes grid or cvt"),
         ({"variation": "none"}, "variation: got 'none', takes gaussian or iso_line"),
@@ -83,6 +83,18 @@ def test_refuses_bad_configurations(fields, message):
         map_elites(MapElitesConfig(**fields), plane())
 
 
-def test_refuses_a_problem_without_descriptor_bounds():
-    with pytest.raises(ValueError, match=r"problem\.descriptor_bounds: got None"):
-        map_elites(MapElitesConfig(), arm_problem(8)._replace(descriptor_bounds=None))
+@pytest.mark.parametrize(
+    "bounds", [None, ((0.0,), (1.0,)), ((0.0, 1.0), (1.0, 0.0)), ((0.0, 0.5), (1.0, 0.5)), ((0.0, 0.0), (1.0, np.nan))]
+)
+def test_refuses_a_problem_without_bounds_of_its_descriptors(bounds):
+    with pytest.raises(
+        ValueError, match=r"problem\.descriptor_bounds: got .* takes \(lows, highs\) of the descriptors, 2"
+    ):
+        map_elites(MapElitesConfig(), arm_problem(8)._replace(descriptor_bounds=bounds))
+
+
+def test_a_cvt_does_not_ask_for_a_grid():
+    ten = arm_problem(8)._replace(descriptor_size=10, descriptor_bounds=((0.0,) * 10, (1.0,) * 10))
+    map_elites(MapElitesConfig(tessellation="cvt"), ten)
+    with pytest.raises(ValueError, match=r"grid_shape: got \(50, 50\), takes 10 integers"):
+        map_elites(MapElitesConfig(), ten)

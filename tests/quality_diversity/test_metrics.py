@@ -8,6 +8,7 @@ from jaxrl_sparse.quality_diversity.metrics import (
     champions_and,
     cost_metrics,
     coverage,
+    coverage_of,
     ground_truth_cells,
     history_crown,
     history_init,
@@ -74,6 +75,12 @@ def test_uniformity_of_one_cell_in_closed_form():
     np.testing.assert_allclose(uniformity(visits), 1 - np.sqrt((p_to_m + u_to_m) / 2), rtol=1e-5)
     assert float(uniformity(jnp.zeros(n, jnp.int32))) == 0.0
     np.testing.assert_allclose(coverage(visits), 1 / n)
+
+
+def test_coverage_of_some_points_by_hand():
+    points = jnp.array([[-1.0, 0.0], [-1.0, 0.0], [1.0, 1.0], [0.3, 0.3], [9.0, 9.0]])
+    mask = jnp.array([True, True, True, False, True])
+    np.testing.assert_allclose(coverage_of(points, mask, BOUNDS), 2 / 2500)
 
 
 def test_the_history_of_two_generations_by_hand():

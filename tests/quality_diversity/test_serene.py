@@ -17,6 +17,7 @@ from jaxrl_sparse.quality_diversity.novelty_search import novelty_search
 from jaxrl_sparse.quality_diversity.problems import Evaluation, Problem
 from jaxrl_sparse.quality_diversity.serene import (
     SereneConfig,
+    check_budget,
     evaluations_per_update,
     generations_per_chunk,
     initial_evaluations,
@@ -125,7 +126,8 @@ def test_every_evaluation_is_accounted_for(runs):
                 assert 80 <= spent < 92 if at_work else spent == 0
             # Coverage is that of exploration alone.
             assert int(after.search.history.visits.sum()) == int(of_update["exploration_evaluations"])
-            assert int(of_update["emitters_kept"]) == int(of_update["emitters"]) + int(of_update["emitters_stopped"])
+            left = int(of_update["emitters_stopped"]) + int(of_update["emitters_replaced"])
+            assert int(of_update["emitters_kept"]) == int(of_update["emitters"]) + left
     last = runs[SOMEBODY][1][-1]
     share = last["exploration_evaluations"] / sum(m["evaluations"] for m in runs[SOMEBODY][1])
     # The first population explores too.
@@ -180,14 +182,16 @@ def test_novelty_is_measured_against_the_rewarded_too(runs):
             order = np.argsort(-novelties(everybody, everybody, *archives), kind="stable")
             np.testing.assert_array_equal(after.search.population.genomes, everybody[order[:40]])
             continue
-        # Of the emitters that began in this chunk, all that were remembered were records in their turn.
+        # Of the emitters that began in this chunk, all that were remembered were more novel than their ancestor, and
+        # the last one than all.
         emitters = after.pool.emitters
         for slot in np.flatnonzero((np.asarray(after.pool.stages) != FREE) & (np.asarray(before.pool.stages) == FREE)):
             if int(emitters.novel_overflow[slot]) == 0:
                 remembered = np.asarray(emitters.novel.genomes[slot])[: int(emitters.num_novel[slot])]
                 in_turn = np.concatenate([emitters.ancestor.genomes[slot][None], remembered])
                 known = before.search.population.genomes, before.offspring.genomes, *archives
-                assert (np.diff(novelties(in_turn, *known)) > 0).all()
+                found = novelties(in_turn, *known)
+                assert (found[1:] > found[0]).all() and found[-1] == found.max()
                 num_records += len(remembered)
     assert num_records > 5
 
@@ -249,6 +253,30 @@ def test_seeds_in_one_batch_equal_seeds_alone(scheduler, runs):
         if bar == NOBODY:
             identical(batched_state.search, state.search)
             assert int(batched_state.exploitation_evaluations.sum()) == 0
+
+
+def test_time_sampling_explores_first_and_spends_its_budget_also_where_nothing_is_rewarded():
+    config = with_fields(scheduler="time_sampling", planned_evaluations=1600)
+    programs = compiled(config)
+    for bar in (NOBODY, SOMEBODY):
+        _, metrics = run(config, bar, num_updates=60, programs=programs)
+        spent = np.cumsum([m["evaluations"] for m in metrics])
+        # Where nothing is exploited half of the steps of the plan cost nothing; the steps after it make up for them.
+        assert spent[-1] >= 1600
+        explored = np.array([int(m["explored"]) for m in metrics[:20]])
+        assert explored[0] and explored[:7].mean() > explored[13:].mean()
+
+
+def test_budgets_that_could_overflow_the_archive_are_refused():
+    # Three rows a generation of 80 evaluations, which is a chunk: 21 of them fit.
+    check_budget(TOY, 40 + 21 * 80)
+    with pytest.raises(ValueError, match="archive_capacity: got 64, takes at least 66, which 1721"):
+        check_budget(TOY, 40 + 21 * 80 + 1)
+    # Emitters that stop at once leave five novel members for 78 evaluations, which is more.
+    short = with_fields(emitters=EmitterConfig(num_novel=8, max_generations=1))
+    check_budget(short, 12 * 78 + 77)
+    with pytest.raises(ValueError, match="archive_capacity: got 64, takes at least 65, which 1014"):
+        check_budget(short, 13 * 78)
 
 
 BUMPS = np.array([[0.4, 0.4], [-0.4, -0.3]], np.float32)

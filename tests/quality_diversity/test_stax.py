@@ -131,5 +131,5 @@ def test_refuses_outcomes_without_images_and_budgets_without_room():
         stax(TOY, plane()._replace(render=None))
     with pytest.raises(ValueError, match="training: got 'sometimes', takes continue or reset"):
         stax(dataclasses.replace(TOY, autoencoder=AutoencoderConfig(training="sometimes")), plane())
-    with pytest.raises(ValueError, match="archive_capacity: got 64, takes at least 66"):
+    with pytest.raises(ValueError, match="archive_capacity: got 64, takes at least 72"):
         check_budget(TOY, 360)

@@ -129,6 +129,7 @@ def test_refuses_bad_configurations(fields, problem, message):
 
 
 def test_refuses_a_budget_that_overflows_the_archive():
-    check_budget(TOY, 8 + 21 * 16)
-    with pytest.raises(ValueError, match="archive_capacity: got 64, takes at least 66, which 360 evaluations can fill"):
-        check_budget(TOY, 360)
+    # Three rows a generation, in chunks of two generations: 20 of them, and not 21, fit.
+    check_budget(TOY, 8 + 20 * 16)
+    with pytest.raises(ValueError, match="archive_capacity: got 64, takes at least 66, which 329 evaluations can fill"):
+        check_budget(TOY, 8 + 20 * 16 + 1)
