@@ -1,9 +1,14 @@
-"""Where the figures of the experiments go: `experiments/results/NAME.json`, with the machine that made them."""
+"""Where the figures of the experiments go: `experiments/results/NAME.json`, with the machine that made them.
+
+And how time is taken: CPU seconds are added over all threads, so that a figure hardly depends on what else the machine
+does.
+"""
 
 import json
 import os
 import pathlib
 import platform
+import time
 from importlib.metadata import version
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -31,3 +36,16 @@ def machine():
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{package} {version(package)}" for package in ("jax", "jaxlib", "jaxrl_sparse")]
     return f"{processor}, {os.cpu_count()} cores, {device.platform} {device.device_kind}; {', '.join(versions)}"
+
+
+def cpu_seconds(function, *arguments):
+    """CPU seconds of a call of a jax function to the end of its work, and its result.
+
+    The first call with arguments of some shapes compiles as well.
+    """
+    # Imported here as well, and before time is taken.
+    import jax
+
+    start = time.process_time()
+    result = jax.block_until_ready(function(*arguments))
+    return time.process_time() - start, result

@@ -7,11 +7,7 @@ CMA-ME and NSGA-II lose areas. The figures of the paper could not be recovered. 
 the published size.
 """
 
-import argparse
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments import searches
 from jaxrl_sparse.environments import make
@@ -25,17 +21,14 @@ from jaxrl_sparse.quality_diversity import (
     RandomSearchConfig,
     SereneConfig,
     cma_me,
-    controller_problem,
     map_elites,
     novelty_search,
     nsga_ii,
     random_search,
     serene,
 )
-from jaxrl_sparse.quality_diversity.serene_state import discoveries
-from jaxrl_sparse.runner.catalogue import hidden_sizes_for
+from jaxrl_sparse.quality_diversity.serene import discoveries
 
-COMMAND = "python -m experiments.serene.claims"
 SEARCHES = {
     "SERENE": (serene, SereneConfig()),
     "SERENE, CMA-ES emitters": (serene, SereneConfig(emitters=EmitterConfig(kind="cma_es"))),
@@ -47,6 +40,8 @@ SEARCHES = {
 }
 BUMPS = ((0.4, 0.4), (-0.4, -0.3))
 BUMP_RADIUS = 0.1
+# Evaluations of SERENE alone on Point2D and on the bumps.
+ALONE = 20_000
 
 
 def two_bumps():
@@ -71,61 +66,34 @@ def two_bumps():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = searches.options_parser(__doc__, evaluations=20_000, seeds=5)
     parser.add_argument("--env", default="curling")
-    parser.add_argument("--evaluations", type=int, default=20_000, help="budget of each search and seed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     options = parser.parse_args()
 
-    def run(label, factory, config, problem, params=(), seeds=options.seeds, evaluations=options.evaluations):
-        searched = searches.run(
-            lambda config, params: factory(config, problem(params)), config, params, evaluations, seeds
-        )
-        num_areas = problem(params).num_areas
-        rewards = searches.best_rewards(searched, num_areas, evaluations)
-        coverage = searches.shown(searches.at(searched, "coverage", evaluations))
-        print(f"{label}: coverage {coverage}, {searched.cpu_seconds:.0f} CPU s", flush=True)
-        print(f"    best rewards by area {np.round(rewards, 3).tolist()}", flush=True)
-        return searched
-
-    environment = make(options.env)
-    num_areas = len(environment.reward_areas)
-    sizes = hidden_sizes_for(options.env)
+    budget, seeds = options.evaluations, options.seeds
     found = {
-        label: run(
-            label,
-            factory,
-            config,
-            lambda params: controller_problem(environment, params, sizes),
-            environment.default_params,
-        )
+        label: searches.search_controllers(label, factory, config, options.env, budget, seeds)
         for label, (factory, config) in SEARCHES.items()
     }
-    point = make("point-2d")
-    boxes = run(
-        "SERENE, Point2D",
-        serene,
-        SereneConfig(),
-        lambda params: controller_problem(point, params),
-        point.default_params,
-        evaluations=20_000,
-    )
-    bumps = run("SERENE, two bumps", serene, SereneConfig(), lambda params: two_bumps(), evaluations=20_000)
+    boxes = searches.search_controllers("SERENE, Point2D", serene, SereneConfig(), "point-2d", ALONE, seeds)
+    bumps = searches.run(lambda config, _: serene(config, two_bumps()), SereneConfig(), (), ALONE, seeds)
+    searches.announce("SERENE, two bumps", bumps, len(BUMPS), ALONE)
 
-    coverages = {label: searches.at(searched, "coverage", options.evaluations) for label, searched in found.items()}
+    coverages = {label: searches.at(searched, "coverage", budget) for label, searched in found.items()}
     shown = {label: searches.shown(values) for label, values in coverages.items()}
-    best = {label: searches.best_rewards(searched, num_areas, options.evaluations) for label, searched in found.items()}
-    in_boxes = searches.best_rewards(boxes, 4, 20_000)
-    on_bumps = searches.best_rewards(bumps, 2, 20_000)
+    num_areas = len(make(options.env).reward_areas)
+    best = {label: searches.best_rewards(searched, num_areas, budget) for label, searched in found.items()}
+    in_boxes = searches.best_rewards(boxes, 4, ALONE)
+    on_bumps = searches.best_rewards(bumps, len(BUMPS), ALONE)
     others = [label for label in SEARCHES if not label.startswith("SERENE")]
     claims = [
         {
-            "claim": "SERENE finds every reward area of Point2D within 20,000 evaluations",
+            "claim": f"SERENE finds every reward area of Point2D within {ALONE:,} evaluations",
             "measured": f"least best reward of any seed and area {in_boxes.min():.2f}",
             "holds": bool((in_boxes > 0).all()),
         },
         {
-            "claim": "SERENE climbs both of two bumps above .99 within 20,000 evaluations",
+            "claim": f"SERENE climbs both of two bumps above .99 within {ALONE:,} evaluations",
             "measured": f"least best reward of any seed and bump {on_bumps.min():.4f}",
             "holds": bool((on_bumps > 0.99).all()),
         },
@@ -143,16 +111,7 @@ def main():
             for area in range(num_areas)
         ),
     ]
-    title = f"{options.env}, {options.evaluations:,} evaluations, seeds {options.seeds}"
-    searches.draw_curves("serene", found, ["coverage", *(f"max_reward_area_{i}" for i in range(num_areas))], title)
-    first = jax.tree.map(lambda leaf: leaf[0], found["SERENE"].state)
-    row = searches.last_row(found["SERENE"])
-    searches.draw_archive("serene_archive", environment, jax.device_get(discoveries(first)), "SERENE", row)
-    figures = {
-        "options": vars(options),
-        "searches": {label: searches.summary(s, num_areas, options.evaluations) for label, s in found.items()},
-    }
-    searches.conclude("serene", COMMAND, title, claims, figures)
+    searches.conclude("serene", options, found, ("SERENE", discoveries), claims, {})
 
 
 if __name__ == "__main__":

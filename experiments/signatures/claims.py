@@ -7,22 +7,25 @@ and 500,000 evaluations: at the end .84, .74, .73 and .70 in this order; at 40 %
 `--evaluations 500000` is that size; 100,000 evaluations are its generation 500, with .51, .37, .42 and .37 at the end.
 """
 
-import argparse
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import record, searches
+from experiments import searches
 from jaxrl_sparse.environments import make
-from jaxrl_sparse.quality_diversity import controller_problem, novelty_search, path_descriptor, sampled_positions
+from jaxrl_sparse.quality_diversity import (
+    NoveltySearchConfig,
+    controller_problem,
+    novelty_search,
+    path_descriptor,
+    sampled_positions,
+)
 from jaxrl_sparse.quality_diversity.archives import archive_mask
-from jaxrl_sparse.quality_diversity.exploration import NoveltySearchConfig
 from jaxrl_sparse.quality_diversity.metrics import GRID_SIZE, ground_truth_cells
+from jaxrl_sparse.quality_diversity.novelty_search import discoveries
 from jaxrl_sparse.runner import plots
 
-COMMAND = "python -m experiments.signatures.claims"
 DESCRIPTORS = {"NS_1ts": "final", "NS_5ts": "samples-5", "SIGN": "signature-5", "TIME-SIGN": "time-signature-5"}
 NUM_TIMES = 50
 EARLY, LATE = 0.4, 1.0
@@ -63,33 +66,30 @@ def draw(curves, title):
     axes.set_xlabel("fraction of the episode")
     axes.set_ylabel("time coverage")
     axes.legend(frameon=False, fontsize=8)
-    path = plots.save(figure, record.RESULTS / "signatures_time_coverage.png")
-    print(f"drawn: {path.relative_to(record.RESULTS.parents[1])}")
+    searches.save_drawing(figure, "signatures_time_coverage")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = searches.options_parser(__doc__, evaluations=10_000, seeds=3)
     parser.add_argument("--env", default="collect-ball")
-    parser.add_argument("--evaluations", type=int, default=10_000, help="budget of each search and seed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
 
     environment = make(options.env)
     curves, found = {}, {}
     for label, name in DESCRIPTORS.items():
-
-        def algorithm(config, params, name=name):
-            problem = controller_problem(environment, params, path_descriptor=path_descriptor(name))
-            return novelty_search(config, problem)
-
-        config, params = NoveltySearchConfig(), environment.default_params
-        found[label] = searches.run(algorithm, config, params, options.evaluations, options.seeds)
+        found[label] = searches.search_controllers(
+            label,
+            novelty_search,
+            NoveltySearchConfig(),
+            options.env,
+            options.evaluations,
+            options.seeds,
+            path_descriptor=path_descriptor(name),
+        )
         curves[label] = time_coverage(environment, found[label].state.archive)
         early, late = (curves[label][:, int(share * NUM_TIMES) - 1] for share in (EARLY, LATE))
         print(
-            f"{label}: time coverage at {EARLY:.0%} {searches.shown(early)}, at the end {searches.shown(late)}, "
-            f"{found[label].cpu_seconds:.0f} CPU s",
-            flush=True,
+            f"    time coverage at {EARLY:.0%} {searches.shown(early)}, at the end {searches.shown(late)}", flush=True
         )
 
     def values(label, share):
@@ -110,14 +110,9 @@ def main():
         }
         for label in ("NS_5ts", "SIGN", "TIME-SIGN")
     ]
-    title = f"{options.env}, {options.evaluations:,} evaluations, seeds {options.seeds}"
-    draw(curves, title)
-    searches.draw_curves("signatures", found, ["coverage"], title)
-    figures = {
-        "options": vars(options),
-        "time_coverage": {label: values.mean(axis=0).tolist() for label, values in curves.items()},
-    }
-    searches.conclude("signatures", COMMAND, title, claims, figures)
+    draw(curves, searches.title(options))
+    more = {"time_coverage": {label: values.mean(axis=0).tolist() for label, values in curves.items()}}
+    searches.conclude("signatures", options, found, ("SIGN", discoveries), claims, more)
 
 
 if __name__ == "__main__":

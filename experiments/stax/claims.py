@@ -9,65 +9,39 @@ of 1.9 compares against it. Published, of 500,000 evaluations: coverage .78 (STA
 and 1.00; `--evaluations 500000 --image-size 64 --channels 32 64 32 16 --frames 5` is that size.
 """
 
-import argparse
-
-import jax
-import numpy as np
-
 from experiments import searches
 from jaxrl_sparse.environments import make
-from jaxrl_sparse.quality_diversity import controller_problem, novelty_search, stax
-from jaxrl_sparse.quality_diversity.exploration import NoveltySearchConfig
-from jaxrl_sparse.quality_diversity.learned_space import AutoencoderConfig
-from jaxrl_sparse.quality_diversity.serene import discoveries
-from jaxrl_sparse.quality_diversity.stax import StaxConfig
+from jaxrl_sparse.quality_diversity import NoveltySearchConfig, StaxConfig, novelty_search, stax
+from jaxrl_sparse.quality_diversity.stax import discoveries
 
-COMMAND = "python -m experiments.stax.claims"
 VARIANTS = {"STAX-P": ("pareto", "continue"), "STAX-NT": ("novelty", "never"), "STAX-NT frozen": ("frozen", "never")}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = searches.options_parser(__doc__, evaluations=30_000, seeds=5)
     parser.add_argument("--env", default="redundant-arm")
-    parser.add_argument("--evaluations", type=int, default=30_000, help="budget of each search and seed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--image-size", type=int, default=16)
-    parser.add_argument("--channels", type=int, nargs="+", default=[32, 16])
+    searches.add_image_options(parser)
     parser.add_argument("--frames", type=int, default=1)
     options = parser.parse_args()
 
-    environment = make(options.env)
-    num_areas = len(environment.reward_areas)
-
-    def problem(params):
-        return controller_problem(environment, params, num_frames=options.frames)
-
     def run(label, factory, config):
-        searched = searches.run(
-            lambda config, params: factory(config, problem(params)),
+        return searches.search_controllers(
+            label,
+            factory,
             config,
-            environment.default_params,
+            options.env,
             options.evaluations,
             options.seeds,
+            exploring=True,
+            num_frames=options.frames,
         )
-        of_exploration = searches.explored_at(searched, "coverage", options.evaluations)
-        in_all = searches.at(searched, "coverage", options.evaluations)
-        rewards = searches.best_rewards(searched, num_areas, options.evaluations)
-        print(
-            f"{label}: coverage {searches.shown(of_exploration)} of {options.evaluations:,} that explore, "
-            f"{searches.shown(in_all)} of as many in all, {searched.cpu_seconds:.0f} CPU s",
-            flush=True,
-        )
-        print(f"    best rewards by area {np.round(rewards, 2).tolist()}", flush=True)
-        return searched
 
-    found = {"NS, true space": run("NS", novelty_search, NoveltySearchConfig())}
+    found = {"NS, true space": run("NS, true space", novelty_search, NoveltySearchConfig())}
     for label, (criterion, training) in VARIANTS.items():
-        autoencoder = AutoencoderConfig(
-            image_size=options.image_size, channels=tuple(options.channels), training=training
-        )
+        autoencoder = searches.autoencoder_config(options, training)
         found[label] = run(label, stax, StaxConfig(criterion=criterion, autoencoder=autoencoder))
 
+    num_areas = len(make(options.env).reward_areas)
     rewards = searches.best_rewards(found["STAX-P"], num_areas, options.evaluations)
     claims = []
     for read, counted in ((searches.explored_at, "evaluations that explore"), (searches.at, "evaluations in all")):
@@ -99,18 +73,7 @@ def main():
             "holds": bool((rewards > 0).all()),
         }
     )
-    words = ["coverage", *(f"max_reward_area_{i}" for i in range(num_areas))]
-    title = f"{options.env}, {options.evaluations:,} evaluations, {options.image_size} pixels, seeds {options.seeds}"
-    searches.draw_curves("stax", found, words, title)
-    searched = found["STAX-P"]
-    first = jax.tree.map(lambda leaf: leaf[0], searched.state)
-    row = searches.last_row(searched)
-    searches.draw_archive("stax_archive", environment, jax.device_get(discoveries(first)), "STAX-P", row)
-    figures = {
-        "options": vars(options),
-        "searches": {label: searches.summary(s, num_areas, options.evaluations) for label, s in found.items()},
-    }
-    searches.conclude("stax", COMMAND, title, claims, figures)
+    searches.conclude("stax", options, found, ("STAX-P", discoveries), claims, {})
 
 
 if __name__ == "__main__":
