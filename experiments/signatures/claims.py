@@ -22,7 +22,7 @@ from jaxrl_sparse.quality_diversity import (
     sampled_positions,
 )
 from jaxrl_sparse.quality_diversity.archives import archive_mask
-from jaxrl_sparse.quality_diversity.metrics import GRID_SIZE, ground_truth_cells
+from jaxrl_sparse.quality_diversity.metrics import coverage_of
 from jaxrl_sparse.quality_diversity.novelty_search import discoveries
 from jaxrl_sparse.runner import plots
 
@@ -39,13 +39,7 @@ def time_coverage(environment, archive):
     def covered(genomes, mask):
         evaluation = problem.evaluate_genomes(jax.random.key(0), genomes)
         positions = jnp.swapaxes(evaluation.descriptors.reshape(-1, NUM_TIMES, 2), 0, 1)
-
-        def of_time(positions):
-            cells = ground_truth_cells(positions, problem.ground_truth_bounds)
-            cells = jnp.where(mask, cells, GRID_SIZE**2)
-            return jnp.mean(jnp.zeros(GRID_SIZE**2).at[cells].set(1.0, mode="drop"))
-
-        return jax.vmap(of_time)(positions)
+        return jax.vmap(lambda at_a_time: coverage_of(at_a_time, mask, problem.ground_truth_bounds))(positions)
 
     # The filled part of the archive alone, which is the same for all seeds.
     size = int(archive.size.max())

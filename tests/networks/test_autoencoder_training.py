@@ -271,6 +271,67 @@ def test_rows_are_described_frame_after_frame():
         assert len(blocks) == math.ceil(len(valid) / 2)
 
 
+def exact():
+    """An auto-encoder that forgets nothing: codes are the pixels."""
+
+    def encode(variables, images):
+        del variables
+        return images.reshape(len(images), -1)
+
+    def decode(variables, codes):
+        del variables
+        return codes.reshape(-1, 2, 2, 3)
+
+    return diary()._replace(encode=encode, decode=decode, image_size=2, code_size=12)
+
+
+def render_row(render_state):
+    """Two by two pixels that are curves of two numbers."""
+    phases = jnp.arange(12.0).reshape(2, 2, 3)
+    return 0.5 + 0.5 * jnp.sin(phases * render_state[0] + render_state[1])
+
+
+def test_what_is_reconstructed_exactly_surprises_nobody():
+    """Surprise is exactly 0; a decoder that is off in one pixel makes it the square of that, shared by all numbers."""
+    render_states = np.random.default_rng(0).uniform(size=(5, 2, 2)).astype(np.float32)
+    mask, variables = np.arange(5) != 3, diary_state().variables
+
+    def off_in_one_pixel(variables, codes):
+        return exact().decode(variables, codes).at[:, 1, 0, 2].add(0.25)
+
+    @jax.jit
+    def run(render_states, mask):
+        autoencoders = exact(), exact()._replace(decode=off_in_one_pixel)
+        described = [describe_rows(a, render_row, variables, render_states, mask, block_size=2) for a in autoencoders]
+        return jax.vmap(jax.vmap(render_row))(render_states), *described
+
+    images, (codes, surprises), (_, surprises_when_off) = run(render_states, mask)
+    np.testing.assert_array_equal(surprises, np.zeros(5))
+    np.testing.assert_allclose(codes, np.where(mask[:, None], images.reshape(5, 24), 0.0), rtol=1e-6)
+    np.testing.assert_allclose(surprises_when_off, np.where(mask, 2 * 0.25**2 / 12, 0.0), rtol=1e-5)
+
+
+def test_permuting_what_is_stored_permutes_codes_and_surprises():
+    autoencoder, num_rows = convolutional_autoencoder(2, (4,), 3), 11
+    variables = jax.tree.map(jnp.asarray, sine_variables(autoencoder))
+    rng = np.random.default_rng(1)
+    render_states = rng.uniform(size=(num_rows, 2, 2)).astype(np.float32)
+    mask, order = np.isin(np.arange(num_rows), [0, 2, 3, 5, 6, 9, 10]), rng.permutation(num_rows)
+    assert (mask != mask[order]).any()
+
+    @jax.jit
+    def run(render_states, mask):
+        return describe_rows(autoencoder, render_row, variables, render_states, mask, block_size=2)
+
+    codes, surprises = run(render_states, mask)
+    permuted_codes, permuted_surprises = run(render_states[order], mask[order])
+    # Rows differ, so that only their own codes and surprises are right.
+    assert len(np.unique(np.round(codes[mask], 3), axis=0)) == len(np.unique(np.round(surprises[mask], 4))) == 7
+    np.testing.assert_allclose(permuted_codes, codes[order], atol=1e-6)
+    np.testing.assert_allclose(permuted_surprises, surprises[order], rtol=1e-5)
+    np.testing.assert_allclose(permuted_surprises.sum() / mask.sum(), surprises[mask].mean(), rtol=1e-6)
+
+
 # Losses of ten steps of Adam at a rate of 0.003 on six images in one minibatch, codes of the first image and errors of
 # all after five and ten of them, by PyTorch 2.13 in float64, from the same variables.
 TORCH_LOSSES = {5: 0.2911685, 10: 0.271143}

@@ -8,6 +8,8 @@ import pytest
 from networks.sines import sine_images, sine_variables
 
 from jaxrl_sparse.networks.autoencoders import (
+    Autoencoder,
+    AutoencoderVariables,
     convolutional_autoencoder,
     reconstruction_errors,
     taxons_2020_autoencoder,
@@ -89,6 +91,23 @@ def test_the_network_of_taxons_equals_torch_also_in_training_and_with_padding():
         (afterwards, TORCH_2020_ERRORS_AFTERWARDS),
     ):
         np.testing.assert_allclose(reconstruction_errors(padded, reconstructions)[kept], torch, rtol=1e-4)
+
+
+def test_the_error_of_an_exact_reconstruction_is_zero():
+    """And one number that is off in one image counts in that image alone, as one of all its numbers."""
+    images = jnp.asarray(sine_images(3, 8))
+    exact = Autoencoder(
+        init=lambda key: AutoencoderVariables((), ()),
+        encode=lambda variables, images: images.reshape(len(images), -1),
+        decode=lambda variables, codes: codes.reshape(-1, 8, 8, 3),
+        reconstruct_in_training=lambda variables, images, weights: (images, ()),
+        image_size=8,
+        code_size=192,
+    )
+    reconstructions = exact.reconstruct(exact.init(jax.random.key(0)), images)
+    np.testing.assert_array_equal(reconstruction_errors(images, reconstructions), np.zeros(3))
+    errors = reconstruction_errors(images, reconstructions.at[1, 5, 2, 0].add(-0.5))
+    np.testing.assert_allclose(errors, [0.0, 0.25 / 192, 0.0], rtol=1e-5)
 
 
 def test_it_starts_uniform_within_the_bounds_of_torch():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quality_diversity.planes import individuals_of, plane
+from scipy.spatial.distance import cdist
 
 from jaxrl_sparse.evolution.cma_es import cma_es_tell, cma_es_tell_parents
 from jaxrl_sparse.quality_diversity.cma_me import (
@@ -156,6 +157,53 @@ def test_updates_by_hand(kind, emitters_per_update, replace_on_tie):
     again = jax.jit(algorithm.evaluate)(state, jax.random.key(5))
     for name in ("archive_size", "archive_coverage", "qd_score"):
         np.testing.assert_allclose(again[name], metrics[name], rtol=1e-6)
+
+
+def test_cells_of_a_tessellation_hold_the_best_of_all_that_fell_into_them():
+    """The reward is no function of the place, so that a wrong cell shows; cells and elites are found by brute force."""
+    seen, num_centroids = [], 9
+
+    def height(genomes):
+        return jnp.sin(3.0 * genomes[:, 0]) + jnp.cos(5.0 * genomes[:, 1])
+
+    config = CmaMeConfig(
+        emitter="improvement",
+        tessellation="cvt",
+        num_centroids=num_centroids,
+        grid_shape=(),
+        emitters_per_update=2,
+        population_size=7,
+        num_emitters=5,
+        initial_sigma=TOY_SIGMA,
+        qd_score_offset=10.0,
+    )
+    problem = plane(see=lambda genomes: seen.append(np.asarray(genomes)), reward=height)
+    algorithm = cma_me(config, problem)
+    run = jax.jit(
+        lambda key: train(algorithm, algorithm.init(key), 20),
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
+    state, metrics = jax.block_until_ready(run(jax.random.key(2)))
+    jax.effects_barrier()
+    genomes = np.concatenate(seen)
+    assert len(genomes) == 7 + 20 * 12
+    rewards = np.asarray(jax.jit(height)(genomes))
+    archive, centroids = state.search.archive, np.asarray(state.search.centroids)
+    # Cells of a uniform plane have about the same share each, whatever was found there.
+    uniform = np.random.default_rng(0).uniform(*problem.descriptor_bounds, (20_000, 2))
+    shares = np.bincount(cdist(uniform, centroids).argmin(axis=1), minlength=num_centroids) * num_centroids / 20_000
+    assert 0.7 < shares.min() and shares.max() < 1.4
+    cells = cdist(genomes, centroids).argmin(axis=1)
+    expected = np.full(num_centroids, -np.inf)
+    np.maximum.at(expected, cells, rewards)
+    np.testing.assert_allclose(archive.fitnesses, expected, rtol=1e-6, atol=1e-6)
+    filled = np.flatnonzero(np.isfinite(expected))
+    assert (np.bincount(cells, minlength=num_centroids)[filled] > 1).sum() > 4
+    for cell in filled:
+        best = np.flatnonzero(cells == cell)[np.argmax(rewards[cells == cell])]
+        np.testing.assert_array_equal(archive.entries.genomes[cell], genomes[best])
+    np.testing.assert_allclose(metrics["archive_coverage"][-1], len(filled) / num_centroids, rtol=1e-6)
+    np.testing.assert_allclose(metrics["qd_score"][-1], (expected[filled] + 10.0).sum(), rtol=1e-5)
 
 
 @pytest.mark.slow

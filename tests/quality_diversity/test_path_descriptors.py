@@ -87,6 +87,42 @@ def test_signatures_accumulated_in_the_rollout_are_those_of_the_paths(arm, evalu
         np.testing.assert_allclose(log_signatures[i], log_signature_of(timed, 2), rtol=1e-4, atol=1e-6)
 
 
+class TwoPaces(Point2D):
+    """The point goes to (1/2, 0) and on to (1/2, 1/2), in all of the time, or in half of it if the action's x is > 0.
+
+    The observation says nothing, so that a controller keeps its pace; all places and times are exact in float32.
+    """
+
+    def step_env(self, key, state, action, params):
+        del key
+        time = state.time + 1
+        done = jnp.minimum(time / params.max_steps_in_episode * jnp.where(action[0] > 0.0, 2.0, 1.0), 1.0)
+        position = jnp.stack([jnp.minimum(done, 0.5), jnp.maximum(done - 0.5, 0.0)])
+        state = state.replace(time=time, position=position)
+        return jnp.zeros(2), state, jnp.zeros(()), jnp.zeros((), bool), {}
+
+
+def test_only_time_makes_the_pace_of_an_episode_count():
+    """Log-signatures by hand: displacements, and areas between path and chord in (x, y), (x, t) and (y, t)."""
+    environment, names = TwoPaces(), ("signature-3", "log-signature-2", "time-signature-3", "time-log-signature-2")
+    descriptors = [path_descriptor(name) for name in names]
+    params = environment.default_params.replace(max_steps_in_episode=8)
+    problem = controller_problem(environment, params, (2,), side_by_side(*descriptors))
+    genomes = jax.random.normal(jax.random.key(0), (6, problem.genome_size))
+    is_fast = np.array([feedforward((2, 2, 2)).apply(genome, jnp.zeros(2))[0] > 0.0 for genome in genomes])
+    assert 0 < is_fast.sum() < 6
+    evaluation = jax.jit(problem.evaluate_genomes)(jax.random.key(0), genomes)
+    plain, log, timed, timed_log = np.split(evaluation.descriptors, np.cumsum([d.size for d in descriptors[:-1]]), 1)
+    np.testing.assert_array_equal(evaluation.ground_truth, np.full((6, 2), 0.5))
+    np.testing.assert_allclose(plain, np.tile(plain[:1], (6, 1)), atol=1e-6)
+    np.testing.assert_allclose(log, np.tile([1 / 2, 1 / 2, 1 / 8], (6, 1)), atol=1e-6)
+    slow, fast = [1 / 2, 1 / 2, 1, 1 / 8, 1 / 8, -1 / 8], [1 / 2, 1 / 2, 1, 1 / 8, 3 / 16, 1 / 16]
+    np.testing.assert_allclose(timed_log, np.where(is_fast[:, None], fast, slow), atol=1e-6)
+    # The places of two letters that are none of time say what the signature without time says.
+    np.testing.assert_allclose(timed[:, [0, 1, 3, 4, 6, 7]], plain[:, :6], atol=1e-6)
+    assert (np.abs(timed[is_fast][0] - timed[~is_fast][0]) > 0.05).sum() >= 8
+
+
 def test_names_make_the_descriptors_that_they_say():
     assert path_descriptor("final") is None
     sizes = {"samples-5": 10, "signature-2": 6, "signature-5": 62, "log-signature-5": 14, "log-signature-2": 3}
