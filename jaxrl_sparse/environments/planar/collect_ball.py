@@ -166,12 +166,11 @@ class CollectBall(WheeledRobotEnvironment[CollectBallState]):
         """The robot as a blue disc and the balls as green ones on the scene."""
         points = drawing.pixel_centers(self, size)
         robot, *balls = render_state.reshape(-1, 2)
-        image = drawing.paint(
-            self.scene(size), drawing.coverage(points, drawing.disc(points, robot, DRAWN_ROBOT_RADIUS)), drawing.BLUE
-        )
-        for ball in balls:
-            covered = drawing.coverage(points, drawing.disc(points, ball, DRAWN_BALL_RADIUS))
-            image = drawing.paint(image, covered, GREEN)
+        discs = [(robot, DRAWN_ROBOT_RADIUS, drawing.BLUE), *((ball, DRAWN_BALL_RADIUS, GREEN) for ball in balls)]
+        image = self.scene(size)
+        for center, radius, color in discs:
+            disc = drawing.disc(points, center, drawing.visible(self, size, radius))
+            image = drawing.paint(image, drawing.coverage(points, disc), color)
         return image
 
 

@@ -11,6 +11,8 @@ WHITE: Color = (1.0, 1.0, 1.0)
 BLACK: Color = (0.0, 0.0, 0.0)
 RED: Color = (1.0, 0.0, 0.0)
 BLUE: Color = (0.0, 0.0, 1.0)
+# Pixels a side of the published images.
+PUBLISHED_SIZE = 64
 
 
 def pixel_centers(environment: PlanarEnvironment, size: int) -> Float[Array, "{size} {size} 2"]:
@@ -21,6 +23,21 @@ def pixel_centers(environment: PlanarEnvironment, size: int) -> Float[Array, "{s
     if not environment.image_y_axis_down:
         y = y[::-1]
     return jnp.asarray(np.stack(np.meshgrid(x, y), axis=-1), jnp.float32)
+
+
+def visible(environment: PlanarEnvironment, size: int, half_width: float) -> float:
+    """Half the width at which something that moves is drawn: its own, but at least a pixel on smaller images.
+
+    What is thinner than two pixels slips between their centres: it flickers as it moves, and neither the distance
+    between two images nor a gradient tells where it is. Images of the published size and above show it as it is.
+
+    Args:
+      environment: whose world is drawn.
+      size: pixels a side.
+      half_width: in units of the world.
+    """
+    (low_x, _), (high_x, _) = environment.world_bounds
+    return half_width if size >= PUBLISHED_SIZE else max(half_width, (high_x - low_x) / size)
 
 
 def blank(size: int, color: Color = WHITE) -> Float[Array, "{size} {size} 3"]:
@@ -71,6 +88,14 @@ def polyline(
     along = jnp.clip(jnp.sum(offsets * pieces, axis=-1) / squared_lengths, 0.0, 1.0)
     nearest = jnp.linalg.norm(offsets - along[..., None] * pieces, axis=-1)
     return jnp.min(nearest, axis=-1) - half_width
+
+
+def line(
+    points: Float[Array, "size size 2"], vertices: Float[Array, "N 2"], half_width: float
+) -> Float[Array, "size size"]:
+    """How much of each pixel a line of N - 1 straight pieces covers: at most the line's share of a pixel's width."""
+    pixel = points[0, 1, 0] - points[0, 0, 0]
+    return jnp.minimum(coverage(points, polyline(points, vertices, half_width)), 2 * half_width / pixel)
 
 
 def paint_reward_areas(

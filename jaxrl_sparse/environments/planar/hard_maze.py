@@ -125,7 +125,8 @@ class HardMaze(WheeledRobotEnvironment[HardMazeState]):
     def render(self, render_state: Float[Array, "2"], size: int = 64) -> Float[Array, "{size} {size} 3"]:
         """The robot as a blue dot on the scene."""
         points = drawing.pixel_centers(self, size)
-        robot = drawing.coverage(points, drawing.disc(points, render_state, DRAWN_RADIUS))
+        radius = drawing.visible(self, size, DRAWN_RADIUS)
+        robot = drawing.coverage(points, drawing.disc(points, render_state, radius))
         return drawing.paint(self.scene(size), robot, drawing.BLUE)
 
     def _reward(self, state: HardMazeState) -> tuple[Float[Array, ""], Int[Array, ""]]:

@@ -138,9 +138,9 @@ class RedundantArm(PlanarEnvironment[RedundantArmState, EnvironmentParams]):
 
     def render(self, render_state: Float[Array, "joints"], size: int = 64) -> Float[Array, "{size} {size} 3"]:
         """The arm as a thin black line on the scene, y pointing up."""
-        points = drawing.pixel_centers(self, size)
-        arm = drawing.polyline(points, joint_positions(render_state), DRAWN_HALF_WIDTH)
-        return drawing.paint(self.scene(size), drawing.coverage(points, arm), drawing.BLACK)
+        points, half_width = drawing.pixel_centers(self, size), drawing.visible(self, size, DRAWN_HALF_WIDTH)
+        arm = drawing.line(points, joint_positions(render_state), half_width)
+        return drawing.paint(self.scene(size), arm, drawing.BLACK)
 
     def scene(self, size: int = 256) -> Float[Array, "{size} {size} 3"]:
         """Walls in black and goals in red on white."""

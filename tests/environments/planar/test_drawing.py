@@ -65,6 +65,23 @@ def test_signed_distance_of_a_polyline_against_samples_on_it():
     np.testing.assert_allclose(distance, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("size", "half_width"), [(64, 1.5 / 400), (16, 1 / 16), (32, 0.02)])
+def test_a_line_covers_its_area_wherever_it_lies(size, half_width):
+    points, pixel = centers(ARM, size)
+    for height in np.linspace(0.45, 0.45 + pixel, 7):
+        vertices = jnp.array([(0.2, height), (0.5, height), (0.7, height)])
+        covered = np.asarray(drawing.line(jnp.asarray(points), vertices, half_width), float)
+        assert covered.max() <= min(1, 2 * half_width / pixel) + 1e-6
+        # Every column that the line crosses, whether centres of pixels lie on it or not.
+        crossed = (points[0, :, 0] > 0.2 + pixel) & (points[0, :, 0] < 0.7 - pixel)
+        np.testing.assert_allclose(covered[:, crossed].sum(axis=0) * pixel, 2 * half_width, rtol=1e-3)
+
+
+def test_what_moves_is_two_pixels_wide_on_small_images_and_as_published_on_others():
+    assert drawing.visible(MAZE, 64, 6.0) == drawing.visible(MAZE, 200, 6.0) == 6.0
+    assert drawing.visible(MAZE, 16, 6.0) == 600 / 16 and drawing.visible(MAZE, 16, 50.0) == 50.0
+
+
 def test_paint_blends_by_coverage():
     image = drawing.paint(drawing.blank(2), jnp.array([[0.0, 1.0], [0.25, 0.5]]), (1.0, 0.0, 0.5))
     np.testing.assert_allclose(image[0], [[1, 1, 1], [1, 0, 0.5]])
@@ -120,8 +137,8 @@ def test_arm_is_a_black_line_through_its_joints():
     on_the_lower_arm = np.abs(points[..., 0] - points[..., 1]) < 1e-9
     on_the_lower_arm &= (points[..., 0] > 0.52) & (points[..., 0] < 0.8)
     assert on_the_lower_arm.sum() > 10
-    # The line is a quarter of a pixel to either side: half of a pixel and that quarter are covered.
-    covered = 0.5 + 1.5 / 400 / pixel
+    # Of a pixel in its course the line, 3 of 400 wide, covers no more than its width.
+    covered = 3 / 400 / pixel
     np.testing.assert_allclose(image[on_the_lower_arm], 1 - covered, atol=1e-5)
     changed = np.abs(image - scene).max(axis=-1) > 1e-5
     assert not changed[(points[..., 0] > elbow + pixel) | (points[..., 1] < 0.5 - pixel)].any()
