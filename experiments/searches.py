@@ -41,9 +41,9 @@ def options_parser(docstring: str, evaluations: int, seeds: int) -> argparse.Arg
 
 
 def add_image_options(parser: argparse.ArgumentParser):
-    """Adds what a behaviour space learned from images may vary in, by default far below the published size."""
+    """Adds what a behaviour space learned from images may vary in: by default the published network, smaller images."""
     parser.add_argument("--image-size", type=int, default=16)
-    parser.add_argument("--channels", type=int, nargs="+", default=[32, 16])
+    parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 32, 16])
 
 
 def autoencoder_config(options: argparse.Namespace, training: str) -> AutoencoderConfig:

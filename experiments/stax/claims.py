@@ -3,10 +3,9 @@
 STAX with Pareto fronts of novelty and surprise (what the paper's figures call STAX), its ablation without training in
 two forms, and novelty search in the true behaviour space get the same number of evaluations with the same seeds. As
 published, coverage is that of the evaluations that explore, and so are the evaluations that it is read against; here it
-is also read against all of them. The
-second form of the ablation, "frozen", is that of the published code, whose population never moves: the published factor
-of 1.9 compares against it. Published, of 500,000 evaluations: coverage .78 (STAX) and .42 (NT), best rewards .99, .98
-and 1.00; `--evaluations 500000 --image-size 64 --channels 32 64 32 16 --frames 5` is that size.
+is also read against all of them. The second form of the ablation, "frozen", is that of the published code, whose
+population never moves: the published factor of 1.9 compares against it. Published, of 500,000 evaluations: coverage .78
+(STAX) and .42 (NT), best rewards .99, .98 and 1.00; `--evaluations 500000 --image-size 64 --frames 5` is that size.
 """
 
 from experiments import searches
