@@ -228,6 +228,13 @@ def _check(config: MapElitesConfig, problem: Problem) -> None:
     for field, options in (("tessellation", ("grid", "cvt")), ("variation", ("gaussian", "iso_line"))):
         require(field, getattr(config, field), options.__contains__, " or ".join(options))
     size = problem.descriptor_size
+    require(
+        "problem.descriptor_bounds",
+        problem.descriptor_bounds,
+        lambda bounds: bounds is not None and _are_bounds(bounds, size),
+        f"(lows, highs) of the descriptors, {size} numbers each, lows below highs; those of paths have none: searches "
+        "without an archive of cells, such as novelty search, take them",
+    )
     if config.tessellation == "grid":
         require(
             "grid_shape",
@@ -241,12 +248,6 @@ def _check(config: MapElitesConfig, problem: Problem) -> None:
         require(field, getattr(config, field), lambda sigma: 0 <= sigma < inf, "a finite number of at least 0")
     require("qd_score_offset", config.qd_score_offset, lambda offset: abs(offset) < inf, "a finite number")
     require("genome_bound", config.genome_bound, lambda bound: 0 < bound < inf, "a finite number above 0")
-    require(
-        "problem.descriptor_bounds",
-        problem.descriptor_bounds,
-        lambda bounds: bounds is not None and _are_bounds(bounds, size),
-        f"(lows, highs) of the descriptors, {size} numbers each, lows below highs",
-    )
 
 
 def _are_bounds(bounds: Bounds, size: int) -> bool:

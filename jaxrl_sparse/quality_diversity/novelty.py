@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.numerics.neighbors import nearest_neighbors
 
 
@@ -34,6 +35,7 @@ def novelty_scores(
 
     Source: Lehman and Stanley, "Abandoning Objectives: Evolution Through the Search for Novelty Alone" (2011).
     """
+    require("k", k, is_count, "an integer of at least 1")
     first = 1 if exclude_nearest else 0
     distances = nearest_neighbors(queries, references, mask, k + first).distances[:, first:]
     present = jnp.isfinite(distances)

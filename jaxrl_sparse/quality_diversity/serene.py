@@ -59,8 +59,8 @@ class SereneConfig:
       planned_evaluations: the budget that "time_sampling" plans for; the other schedulers need none.
       parallel_emitters: emitters that run at a time: 1 as published, more where a device is wide.
       reward_archive_capacity: most rewarded individuals that are stored; what finds no place is counted and lost.
-      max_candidates: most rewarded individuals that wait for an emitter, likewise.
-      max_emitters: most emitters alive; where the pool is full, candidates wait.
+      max_candidates: most rewarded individuals that wait for an emitter; the oldest make room, and are counted.
+      max_emitters: most emitters alive; where the pool is full, one that improves less than others makes room.
     """
 
     exploration: NoveltySearchConfig = NoveltySearchConfig()
@@ -82,7 +82,7 @@ def serene(config: SereneConfig, problem: Problem) -> Algorithm:
     exploration alone; `explored` (1 where this update explored), `exploration_evaluations` and
     `exploitation_evaluations_area_i` so far (by the area of the emitter's ancestor, `..._elsewhere` where it has none);
     the sizes and overflows of the two archives and of the candidates' queue; `candidates`, `emitters` alive, and
-    `emitters_started`, `emitters_kept` after their bootstrap, `emitters_stopped`, `novel_overflow` of those alive.
+    `emitters_started`, `emitters_kept` after their bootstrap, `emitters_stopped`, `emitters_replaced`, `novel_overflow`.
     `evaluate` evaluates the population again and measures it alone.
 
     A problem without any reward makes it novelty search, bit for bit.

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl_sparse.base import EVALUATIONS, PyTree, require, require_known
+from jaxrl_sparse.base import EVALUATIONS, PyTree, is_count, require, require_known
 from jaxrl_sparse.runner.loop import Make
 
 DEFAULT_HIDDEN_SIZES = {
@@ -88,12 +88,20 @@ def quality_diversity(module_name: str, factory_name: str, config_name: str, bud
 
         def bind(environment_name, options, hidden_sizes, problem_options):
             environment = environments.make(environment_name, **options)
-            takes = f"a planar environment: {', '.join(DEFAULT_HIDDEN_SIZES)}"
+            takes = f"one whose behaviours are described and drawn: {', '.join(DEFAULT_HIDDEN_SIZES)}"
             require("environment", environment_name, lambda _: isinstance(environment, planar.PlanarEnvironment), takes)
             chosen = {**PROBLEM_OPTIONS, **problem_options}
             for option in chosen:
                 require_known("problem option", option, PROBLEM_OPTIONS, PROBLEM_OPTIONS)
             path_descriptor = path_descriptors.path_descriptor(chosen["descriptor"])
+            params = environment.default_params
+            num_steps = int(params.max_steps_in_episode)
+            require(
+                "num_frames",
+                chosen["num_frames"],
+                lambda number: not is_count(number) or number <= num_steps,
+                f"at most the {num_steps} steps of an episode",
+            )
 
             def make(config, params):
                 return factory(
@@ -107,7 +115,6 @@ def quality_diversity(module_name: str, factory_name: str, config_name: str, bud
                 return module.initial_evaluations(config) + module.evaluations_per_update(config)
 
             check_budget = getattr(module, "check_budget", lambda config, evaluations: None)
-            params = environment.default_params
             return Task(make, params, environment, smallest_budget, check_budget, module.discoveries)
 
         return System(getattr(module, config_name), "coverage", EVALUATIONS, budget, bind)

@@ -184,11 +184,13 @@ def run_command(arguments: list[str]) -> int:
 
 def run_arguments(algorithm: str, system: catalogue.System) -> type:
     """The dataclass of all arguments of `run ALGORITHM`: those of every run, and the fields of its configuration."""
+    # Fields stand by their names, those of a configuration inside of it behind its name: two may be alike.
+    config = Annotated[system.config, tyro.conf.arg(name="")]
     arguments = dataclasses.make_dataclass(
         "Arguments",
         [
             ("budget", int, system.budget),
-            ("config", tyro.conf.OmitArgPrefixes[system.config], dataclasses.field(default_factory=system.config)),
+            ("config", config, dataclasses.field(default_factory=system.config)),
         ],
         bases=(RunArguments,),
         frozen=True,

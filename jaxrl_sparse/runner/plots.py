@@ -1,5 +1,6 @@
 """Pictures of a run, as matplotlib figures that need neither a display nor pyplot's global state."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ AREA_COLORS = ("#d55e00", "#009e73", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9")
 # Cells that were visited: the curve's blue, most of it transparent.
 TINT = ListedColormap([(0.15, 0.39, 0.92, 0.16)])
 NUM_COLUMNS = 3
+# Characters of a line below the curves.
+FOOTER_WIDTH = 180
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -58,7 +61,7 @@ def metric_curves(rows: Sequence[Mapping[str, Any]], against: str, title: str, h
             axes.set_xlabel(against.replace("_", " "), color=FAINT, fontsize=8)
     if constants:
         unchanged = ", ".join(f"{word.replace('_', ' ')} = {value:g}" for word, value in constants.items())
-        figure.supxlabel(f"unchanged: {unchanged}", color=FAINT, fontsize=8)
+        figure.supxlabel(textwrap.fill(f"unchanged: {unchanged}", FOOTER_WIDTH), color=FAINT, fontsize=8)
     return figure
 
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quality_diversity.planes import individuals_of, plane
@@ -181,7 +182,7 @@ def test_cells_of_a_tessellation_hold_the_best_of_all_that_fell_into_them():
     algorithm = cma_me(config, problem)
     run = jax.jit(
         lambda key: train(algorithm, algorithm.init(key), 20),
-        compiler_options={"xla_backend_optimization_level": 0},
+        compiler_options=QUICK_TO_COMPILE,
     )
     state, metrics = jax.block_until_ready(run(jax.random.key(2)))
     jax.effects_barrier()

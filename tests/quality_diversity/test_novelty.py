@@ -103,3 +103,9 @@ def test_a_batch_of_searches_equals_a_loop(scores):
     batched = jax.jit(jax.vmap(partial(novelty_scores, k=K, exclude_nearest=True), in_axes=(0, 0, None)))
     expected = [scores(q, r, EVERYWHERE) for q, r in zip(queries, references, strict=True)]
     np.testing.assert_allclose(batched(queries, references, EVERYWHERE), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("exclude_nearest", [True, False])
+def test_refuses_to_look_at_no_neighbor(exclude_nearest):
+    with pytest.raises(ValueError, match="k: got 0, takes an integer of at least 1"):
+        novelty_scores(QUERIES, REFERENCES, EVERYWHERE, 0, exclude_nearest)

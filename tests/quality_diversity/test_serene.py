@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 from quality_diversity.planes import plane
 from scipy.spatial.distance import cdist
 
@@ -44,6 +45,9 @@ NUM_UPDATES = 10
 pytestmark = pytest.mark.slow
 
 
+quick_jit = partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
+
+
 def beyond(bar):
     return plane(reward=lambda genomes: jnp.maximum(genomes[:, 0] - bar, 0.0))
 
@@ -69,8 +73,8 @@ def run(config, bar, seed=0, num_updates=NUM_UPDATES, programs=None):
 def compiled(config):
     # States of one type all along: each of the two is compiled once.
     return SimpleNamespace(
-        init=jax.jit(lambda key, bar: strong_types(serene(config, beyond(bar)).init(key))),
-        update=jax.jit(lambda state, bar, step: strong_types(serene(config, beyond(bar)).update(state, step))),
+        init=quick_jit(lambda key, bar: strong_types(serene(config, beyond(bar)).init(key))),
+        update=quick_jit(lambda state, bar, step: strong_types(serene(config, beyond(bar)).update(state, step))),
     )
 
 
@@ -87,8 +91,8 @@ def runs(programs):
 def test_without_a_reward_it_is_novelty_search_bit_for_bit(runs):
     states, metrics = runs[NOBODY]
     problem = beyond(NOBODY)
-    start = jax.jit(partial(start_exploration, TOY.exploration, problem))
-    generation = jax.jit(novelty_search(TOY.exploration, problem).update)
+    start = quick_jit(partial(start_exploration, TOY.exploration, problem))
+    generation = quick_jit(novelty_search(TOY.exploration, problem).update)
     state = start(jax.random.split(jax.random.key(0), 3)[0])
     identical(states[0].search, state)
     for step in range(0, NUM_UPDATES, 2):
@@ -235,7 +239,7 @@ def test_seeds_in_one_batch_equal_seeds_alone(scheduler, runs):
         algorithm = serene(config, beyond(bar))
         return train(algorithm, algorithm.init(jax.random.key(seed)), NUM_UPDATES)
 
-    states, metrics = jax.jit(jax.vmap(go))(np.zeros(3, np.uint32), np.array(bars, np.float32))
+    states, metrics = quick_jit(jax.vmap(go))(np.zeros(3, np.uint32), np.array(bars, np.float32))
     # Which chunk does which work differs.
     spent = np.asarray(metrics["evaluations"])
     assert (spent[0] != spent[1]).any() and (spent[1] != spent[2]).any()

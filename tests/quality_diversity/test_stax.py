@@ -1,9 +1,11 @@
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 from quality_diversity.planes import plane
 
 from jaxrl_sparse import train
@@ -49,7 +51,7 @@ def run():
     """Seven updates, of which 0, 2, 4 and 6 explore: training is due after updates 0 and 4."""
     problem = plane()
     algorithm = stax(TOY, problem)
-    trained = jax.jit(lambda key: train(algorithm, algorithm.init(key), 7))
+    trained = jax.jit(lambda key: train(algorithm, algorithm.init(key), 7), compiler_options=QUICK_TO_COMPILE)
     return learned_space(TOY.autoencoder, problem), *trained(jax.random.key(3))
 
 
@@ -105,7 +107,7 @@ def test_in_the_true_behaviour_space_it_is_serene_by_pareto_fronts():
     )
     select = survival("pareto", SEARCH.exploration.population_size)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
     def both(keys):
         searches = [emitter_search(SEARCH, problem, select, space) for space in (truth, None)]
         return [train(search, search.init(key), 4) for search, key in zip(searches, keys, strict=True)]

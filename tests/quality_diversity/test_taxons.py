@@ -1,9 +1,11 @@
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 from quality_diversity.planes import individuals_of, plane
 
 from jaxrl_sparse import train
@@ -36,7 +38,7 @@ def run():
     problem = plane()
     algorithm = taxons(TOY, problem)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
     def searched(key):
         start = algorithm.init(key)
         return start, *train(algorithm, start, NUM_UPDATES)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 from quality_diversity.planes import brute_force_novelties, plane
 
 from jaxrl_sparse.networks.autoencoder_training import FitInfo
@@ -30,7 +31,7 @@ TOY = Taxons2020Config(
 @pytest.fixture(scope="module")
 def generations():
     algorithm = taxons_2020(TOY, plane())
-    update = jax.jit(algorithm.update)
+    update = jax.jit(algorithm.update, compiler_options=QUICK_TO_COMPILE)
     states, rows = [jax.jit(algorithm.init)(jax.random.key(0))], []
     for step in range(5):
         # The state before is looked at again, its key must not be.
@@ -85,7 +86,6 @@ WIDE = dataclasses.replace(
     TOY, population_size=50, num_best=5, archive_capacity=64, mutation_sigma=0.1, genome_bound=1.0
 )
 NUM_GENES, NUM_GENERATIONS = 60, 8
-QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}
 
 
 def wide_plane():

@@ -40,6 +40,25 @@ def refuse(here, capfd, *arguments):
     return err
 
 
+@pytest.mark.parametrize("algorithm", catalogue.ALGORITHMS)
+def test_every_algorithm_shows_its_options_and_takes_its_defaults(algorithm, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["run", algorithm, "--help"])
+    assert "--env NAME" in capsys.readouterr().out
+    system = catalogue.entry(algorithm).load()
+    parsed = cli.parse(cli.run_arguments(algorithm, system), ["--env", "point-2d"], "run")
+    assert parsed.config == system.config() and parsed.budget == system.budget
+
+
+def test_options_of_configurations_inside_others_stand_behind_their_names():
+    system = catalogue.entry("stax").load()
+    words = ["--env", "point-2d", "--criterion", "novelty", "--autoencoder.code-size", "3"]
+    words += ["--search.exploration.population-size", "20", "--search.emitters.population-size", "5"]
+    config = cli.parse(cli.run_arguments("stax", system), words, "run").config
+    assert (config.criterion, config.autoencoder.code_size) == ("novelty", 3)
+    assert config.search.exploration.population_size == 20 and config.search.emitters.population_size == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -74,6 +93,10 @@ def refuse(here, capfd, *arguments):
         (
             ("run", "novelty-search", "--env", "point-2d", "--archive-capacity", "100"),
             "archive_capacity: got 100, takes at least 750, which 30000 evaluations can fill: raise it",
+        ),
+        (
+            ("run", "taxons", "--env", "point-2d", "--problem-options", "num_frames=51"),
+            "num_frames: got 51, takes at most the 50 steps of an episode",
         ),
         (("resume",), "DIRECTORY"),
         (("resume", "absent"), "directory: got 'absent', takes the directory of a run; this one does not exist"),

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 
 from jaxrl_sparse.environments.curling.curling import Curling, CurlingState
 
@@ -24,7 +25,7 @@ def state_at(ball, time=0):
 @pytest.fixture(scope="module")
 def step():
     # Half the time of compilation, which is most of what these tests take.
-    compiled = jax.jit(ENVIRONMENT.step, compiler_options={"xla_backend_optimization_level": 0})
+    compiled = jax.jit(ENVIRONMENT.step, compiler_options=QUICK_TO_COMPILE)
     return lambda state, action: compiled(jax.random.key(0), state, jnp.asarray(action, jnp.float32), PARAMS)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_TO_COMPILE
 
 from jaxrl_sparse.environments.curling.bodies import JOINT_LIMITS, CurlingParams, CurlingState
 from jaxrl_sparse.environments.curling.contacts import ball_and_boxes, obstacles
@@ -20,8 +21,6 @@ ENVIRONMENT = Curling()
 PARAMS = ENVIRONMENT.default_params
 NETWORK = feedforward((6, 5, 5, 5, 2))
 STEPS = 500
-# Half the time of compilation, which is most of what these tests take.
-QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}
 BATCH_SIZE = 32
 TIME = np.arange(STEPS)
 SCRIPTS = {
