@@ -81,8 +81,9 @@ def serene(config: SereneConfig, problem: Problem) -> Algorithm:
     population); what `metrics.history_metrics` says of the search so far, where coverage and uniformity are those of
     exploration alone; `explored` (1 where this update explored), `exploration_evaluations` and
     `exploitation_evaluations_area_i` so far (by the area of the emitter's ancestor, `..._elsewhere` where it has none);
-    the sizes and overflows of the two archives and of the candidates' queue; `candidates`, `emitters` alive, and
-    `emitters_started`, `emitters_kept` after their bootstrap, `emitters_stopped`, `emitters_replaced`, `novel_overflow`.
+    the sizes and overflows of the two archives and of the candidates' queue; `candidates`, `emitters` alive, and all
+    that were `emitters_started`, `emitters_kept` after their bootstrap, `emitters_stopped` and `emitters_replaced`;
+    `novel_overflow` of all of them.
     `evaluate` evaluates the population again and measures it alone.
 
     A problem without any reward makes it novelty search, bit for bit.

@@ -108,4 +108,4 @@ def test_a_batch_of_searches_equals_a_loop(scores):
 @pytest.mark.parametrize("exclude_nearest", [True, False])
 def test_refuses_to_look_at_no_neighbor(exclude_nearest):
     with pytest.raises(ValueError, match="k: got 0, takes an integer of at least 1"):
-        novelty_scores(QUERIES, REFERENCES, EVERYWHERE, 0, exclude_nearest)
+        novelty_scores(*map(jnp.asarray, (QUERIES, REFERENCES, EVERYWHERE)), 0, exclude_nearest)

@@ -30,7 +30,7 @@ def test_published_widths_of_every_environment_of_ours():
         (("novelty", "point-2d", (), (5,)), r"^algorithm: got 'novelty', takes one of novelty-search, "),
         (
             ("map-elites", "gymnax/CartPole-v1", (), (5,)),
-            r"takes one whose behaviours are described and drawn: curling, ",
+            r"takes one whose behaviours are described and drawn: ",
         ),
         (("map-elites", "point-2d", (("speed", 1),), (5,)), r"^option: got 'speed', takes no option at all$"),
         (("map-elites", "point-2d", (), (5, 0)), r"^hidden_sizes: got \(5, 0\), takes integers of at least 1$"),
