@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from compilation import QUICK_TO_COMPILE
 
 from jaxrl_sparse.base import strong_types
 from jaxrl_sparse.training import train, train_up_to
@@ -37,8 +36,8 @@ class TwoCells:
             state, metrics = train_up_to(algorithm, state, num_updates, step, MAX_UPDATES)
             return state, metrics, strong_types(algorithm.evaluate(state, key))
 
-        self.init = jax.jit(jax.vmap(init, in_axes=(0, axis, 0)), compiler_options=QUICK_TO_COMPILE)
-        self.chunk = jax.jit(jax.vmap(chunk, in_axes=(0, axis, 0, None, None, 0)), compiler_options=QUICK_TO_COMPILE)
+        self.init = jax.jit(jax.vmap(init, in_axes=(0, axis, 0)))
+        self.chunk = jax.jit(jax.vmap(chunk, in_axes=(0, axis, 0, None, None, 0)))
 
     def start(self, keys, configs=None, inputs=None):
         configs = self.configs if configs is None else configs
