@@ -66,7 +66,7 @@ def two_bumps():
 
 
 def main():
-    parser = searches.options_parser(__doc__, evaluations=20_000, seeds=5)
+    parser = searches.options_parser(__doc__, evaluations=12_000, seeds=3)
     parser.add_argument("--env", default="curling")
     options = parser.parse_args()
 

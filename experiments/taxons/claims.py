@@ -29,7 +29,7 @@ ON_POINT_2D = 5_000
 
 
 def main():
-    parser = searches.options_parser(__doc__, evaluations=20_000, seeds=5)
+    parser = searches.options_parser(__doc__, evaluations=20_000, seeds=3)
     parser.add_argument("--env", default="redundant-arm")
     searches.add_image_options(parser)
     options = parser.parse_args()
