@@ -22,7 +22,7 @@ AREA_COLORS = ("#d55e00", "#009e73", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9")
 TINT = ListedColormap([(0.15, 0.39, 0.92, 0.16)])
 NUM_COLUMNS = 3
 # Characters of a line below the curves.
-FOOTER_WIDTH = 180
+FOOTER_WIDTH = 150
 
 
 def save(figure: Figure, path: Path) -> Path:
