@@ -96,7 +96,7 @@ def integrated_backup(
         return _start(mdp, stocks, utility, jnp.maximum(atoms, 0))
 
     def outcome(sources: Array, rows: Array, rewards: Array):
-        """Look-ups `[s, A, C]` of all actions, and the law `[s, C, N]` of chosen ones, of one outcome of each (s, a)."""
+        """Look-ups `[s, A, C]` of all actions, and laws `[s, C, N]` of chosen ones, for one outcome of each."""
         stock_taps = _stock_taps((stocks + rewards[..., None]) / gamma, grids.stocks, first, stock_rounding)
         # Where the backed up law is asked for its value at -c, before this step.
         asked, beyond = _reach(-(stocks + rewards[..., None]) / gamma, atoms)

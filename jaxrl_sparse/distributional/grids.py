@@ -130,18 +130,24 @@ def taps(positions: Float[Array, "..."], grid: Float[Array, "size"]) -> Taps:
     cells = jnp.clip((positions - grid[0]) / spacing(grid), 0, size - 1)
     # A position on a point, but for rounding, belongs to that point alone: laws and policies may jump there.
     nearest_point = jnp.round(cells)
-    cells = jnp.where(jnp.abs(cells - nearest_point) < 1e-4, nearest_point, cells)
+    cells = jnp.where(jnp.abs(cells - nearest_point) < _rounding(grid), nearest_point, cells)
     index = jnp.minimum(jnp.floor(cells), size - 2).astype(jnp.int32)
     return Taps(index, (cells - index).astype(grid.dtype))
 
 
 def nearest(tapped: Taps) -> Taps:
     """All weight to the nearer neighbour; the lower one of two equally near."""
-    return tapped._replace(weight=(tapped.weight > 0.5).astype(tapped.weight.dtype))
+    upper = tapped.weight > 0.5 + _rounding(tapped.weight)
+    return tapped._replace(weight=upper.astype(tapped.weight.dtype))
 
 
 def nearest_index(positions: Float[Array, "..."], grid: Float[Array, "size"]) -> Int[Array, "..."]:
     """The number of the grid's point that is nearest to each position, ends included."""
     cells = jnp.clip((positions - grid[0]) / spacing(grid), 0, grid.shape[0] - 1)
     # As `nearest`: the lower one of two equally near.
-    return jnp.ceil(cells - 0.5 - 1e-4).astype(jnp.int32).clip(0)
+    return jnp.ceil(cells - 0.5 - _rounding(grid)).astype(jnp.int32).clip(0)
+
+
+def _rounding(points: Array) -> float:
+    """Of a cell: what rounding may move a position by on a grid of hundreds of points; 1e-4 in float32."""
+    return 1000 * float(jnp.finfo(points.dtype).eps)

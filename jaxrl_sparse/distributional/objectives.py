@@ -21,6 +21,9 @@ from jaxtyping import Array, Float
 
 from jaxrl_sparse.base import require, require_known
 
+# What a sum of rewards may lose to rounding, in the return's unit.
+ROUNDING = 1e-5
+
 
 class Utility(NamedTuple):
     """A utility f of the final outcome c + G, and what is known of it.
@@ -138,18 +141,26 @@ def mean_cvar(tau: float | Array, weight: float | Array) -> Objective:
     return Objective(f"mean-cvar({tau}, {weight})", piecewise_linear("mean-cvar", left, weight), None)
 
 
-def probability(x: float | Array) -> Objective:
+def probability(x: float | Array, tolerance: float = ROUNDING) -> Objective:
     """`P(G >= x)`, `f = 1{outcome >= 0}` from the initial stock -x. Guaranteed for finite horizons alone.
 
     Args:
       x: the return to be reached, in its unit.
+      tolerance: how far below x counts as reached: by default what a sum of rewards may lose to rounding. A learned law
+        whose atoms lie a little beside x needs more, such as half of the smallest difference of two returns; gamma must
+        be 1 then, since a discount shrinks what is missing.
+
+    Raises:
+      ValueError: if `tolerance` is below 0.
     """
+    require("tolerance", tolerance, lambda value: value >= 0, "a number of at least 0")
 
     def reached(outcome: Float[Array, "..."]) -> Float[Array, "..."]:
-        # What a sum of rewards loses to rounding must not count as missed.
-        return (outcome >= -1e-5).astype(outcome.dtype)
+        return (outcome >= -tolerance).astype(outcome.dtype)
 
-    return Objective(f"probability({x})", Utility("probability", reached, 0.0, math.inf), -x)
+    degree = 0.0 if tolerance <= ROUNDING else None
+    shown = f"probability({x})" if tolerance == ROUNDING else f"probability({x}, {tolerance})"
+    return Objective(shown, Utility("probability", reached, degree, math.inf), -x)
 
 
 def signed_power(power: float = 0.5, x: float | Array = 0.0) -> Objective:

@@ -73,7 +73,7 @@ def value_iteration(
       form: "integrated" (piecewise linear utilities, fast) or "categorical" (all); None for the first that fits.
       stock_rounding: "linear" or "nearest", see `backups`.
       memory_limit: bytes that the iteration may take, inputs left out: states are backed up in blocks that fit. None:
-        4 (S C N + S A C N) bytes and little more in float32.
+        a sweep takes 4 (S C N + S A C N) bytes and little more in float32, the loop at most 12 S C N more.
 
     Returns:
       The plan.
@@ -220,6 +220,7 @@ def policy_iteration(
       ValueError: as `value_iteration`.
     """
     require("num_iterations", num_iterations, is_count, "an integer of at least 1")
+    require("num_sweeps", num_sweeps, is_count, "an integer of at least 1")
     total = num_iterations * (num_sweeps + 1)
     backup = make_backup(mdp, grids, utility, total, form, stock_rounding, memory_limit)
     laws, values = backup.start()
@@ -305,7 +306,8 @@ def _block(mdp: FiniteMDP, grids: Grids, form: str, memory_limit: int) -> int | 
     itemsize = mdp.rewards.dtype.itemsize
     laws = itemsize * mdp.num_states * grids.stocks.shape[0] * grids.atoms.shape[0]
     one_state = laws // mdp.num_states * (mdp.num_actions if form == "integrated" else 4)
-    if memory_limit >= laws + mdp.num_states * one_state:
+    # Beside what all actions lead to: the loop's laws, before and after a sweep, and what they are gathered from.
+    if memory_limit >= 4 * laws + mdp.num_states * one_state:
         return None
     # In blocks the old laws and the new ones stand side by side.
     least = 2 * laws + 2 * one_state

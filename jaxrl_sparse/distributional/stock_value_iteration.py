@@ -2,11 +2,9 @@
 
     V_{n+1}(s, c) = max_a gamma^p E V_n(S', (c + R) / gamma),   V_0(s, c) = f(c),   V(terminal, c) = f(c)
 
-for a utility of degree p. It costs S A S' C, and it is the same optimum as distributional value iteration: its fast
-path
-and
-its independent check. On a grid too coarse it is over-optimistic in continuing tasks: rounding errors vanish from V as
-gamma^n, while the distributional form reports the law that is achieved.
+for a utility of degree p. It costs S A S' C, and it is the same optimum as distributional value iteration: its fast path
+and its independent check. On a grid too coarse it is over-optimistic in continuing tasks: rounding errors vanish from V
+as gamma^n, while the distributional form reports the law that is achieved.
 
 Source: Bauerle and Ott, "Markov Decision Processes with Average-Value-at-Risk Criteria" (2011), for f = min(x, 0).
 """
@@ -23,7 +21,8 @@ from jaxrl_sparse.distributional.grids import nearest_index, require_uniform, ta
 from jaxrl_sparse.distributional.objectives import Utility, require_admissible
 from jaxrl_sparse.finite.mdp import FiniteMDP, successor_table
 
-StockGrid = Float[Array, "C"] | tuple[Float[Array, "C_i"], ...]
+# Grids of several components may differ in size.
+StockGrid = Float[Array, "C"] | tuple[Float[Array, "_"], ...]
 
 
 class StockPlan(NamedTuple):
@@ -128,11 +127,13 @@ def stock_value_iteration(
     return StockPlan(values, actions if every is None else every[::-1], residual)
 
 
-def interpolate_stock(table: Float[Array, "*sizes"], stocks: StockGrid, stock: Float[Array, "..."]) -> Float[Array, ""]:
+def interpolate_stock(
+    table: Float[Array, "*sizes"], stocks: StockGrid, stock: Float[Array, "..."]
+) -> Float[Array, "..."]:
     """A table over stocks at one stock, by linear interpolation along every axis; clipped to the grid.
 
     Args:
-      table: `[C]`, or `[C_1, ..., C_m]`.
+      table: `[C, ...]`, or `[C_1, ..., C_m, ...]`; what follows the stocks' axes is kept.
       stocks: the grid, or the tuple of them.
       stock: a scalar, or `[m]`.
     """

@@ -3,6 +3,8 @@
 from jaxrl_sparse.environments.base import Environment, EnvironmentParams, EnvironmentState
 from jaxrl_sparse.environments.make import make, names, summaries
 from jaxrl_sparse.environments.rollouts import Episodes, RolloutState, Transition, rollout, run_episodes, start_rollout
+from jaxrl_sparse.environments.stock import StockAugmented, StockObservation, StockParams, StockState, stock_update
+from jaxrl_sparse.environments.tabular import TabularEnvironment, TabularParams, TabularState
 from jaxrl_sparse.environments.vectorized import VectorizedEnvironment, vectorize
 from jaxrl_sparse.environments.wrappers import DiscreteActions, TimeLimit, Wrapper
 
@@ -13,6 +15,13 @@ __all__ = [
     "EnvironmentState",
     "Episodes",
     "RolloutState",
+    "StockAugmented",
+    "StockObservation",
+    "StockParams",
+    "StockState",
+    "TabularEnvironment",
+    "TabularParams",
+    "TabularState",
     "TimeLimit",
     "Transition",
     "VectorizedEnvironment",
@@ -22,6 +31,7 @@ __all__ = [
     "rollout",
     "run_episodes",
     "start_rollout",
+    "stock_update",
     "summaries",
     "vectorize",
 ]

@@ -25,6 +25,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "AntMaze",
         "a four-legged ant in PointMaze's arena, 3,000 steps: MuJoCo MJX (the `brax` extra), for a GPU",
     ),
+    "budget": Entry(
+        "jaxrl_sparse.environments.risk.budget",
+        "Budget",
+        "rewards and costs, 8 steps: fast earns more and spends by chance; vector rewards",
+    ),
     "collect-ball": Entry(
         "jaxrl_sparse.environments.planar.collect_ball",
         "CollectBall",
@@ -35,10 +40,20 @@ ENVIRONMENTS: dict[str, Entry] = {
         "Curling",
         "an arm of two links that strikes a ball over a table, 500 steps, two reward areas",
     ),
+    "gamble": Entry(
+        "jaxrl_sparse.environments.risk.gamble",
+        "Gamble",
+        "10 rounds of a safe gain or a losing bet, for returns out of safe reach",
+    ),
     "hard-maze": Entry(
         "jaxrl_sparse.environments.planar.hard_maze",
         "HardMaze",
         "a two-wheeled robot with bumpers and lasers in a deceptive maze, 2,000 steps, two reward areas",
+    ),
+    "homeostat": Entry(
+        "jaxrl_sparse.environments.risk.homeostat",
+        "Homeostat",
+        "two needs that drain and are fed in different cells of a ring; vector rewards",
     ),
     "point-2d": Entry(
         "jaxrl_sparse.environments.planar.point_2d",
@@ -50,10 +65,30 @@ ENVIRONMENTS: dict[str, Entry] = {
         "PointMaze",
         "a point in AntMaze's walls, with its two reward areas: the cheap stand-in",
     ),
+    "pong-score": Entry(
+        "jaxrl_sparse.environments.pong_score",
+        "PongScore",
+        "Pong on 30 x 40 cells against a beatable opponent, images, first to 5 points, 1,000 steps",
+    ),
     "redundant-arm": Entry(
         "jaxrl_sparse.environments.planar.redundant_arm",
         "RedundantArm",
         "an arm of 20 joints in a plane that must not collide, 100 steps, three reward areas",
+    ),
+    "risky-corridor": Entry(
+        "jaxrl_sparse.environments.risk.risky_corridor",
+        "RiskyCorridor",
+        "a short way with accidents or a safe detour, 4 x 6 cells: aversion to risk shows at once",
+    ),
+    "target-grid": Entry(
+        "jaxrl_sparse.environments.risk.target_grid",
+        "TargetGrid3",
+        "nine cells, one that pays and one that charges: any discounted return can be generated",
+    ),
+    "two-stage": Entry(
+        "jaxrl_sparse.environments.risk.two_stage",
+        "TwoStage",
+        "a windfall that only the stock remembers, then safe or risky: solved by hand",
     ),
 }
 

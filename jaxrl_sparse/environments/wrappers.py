@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.environments import spaces
-from jaxrl_sparse.environments.base import Environment, EnvironmentParams, EnvironmentState
+from jaxrl_sparse.environments.base import Environment
 
 
 class Wrapper(Environment[Any, Any]):
@@ -39,29 +39,29 @@ class Wrapper(Environment[Any, Any]):
         return self.environment.name
 
     @property
-    def default_params(self) -> EnvironmentParams:
+    def default_params(self) -> Any:
         """The parameters of the wrapped environment."""
         return self.environment.default_params
 
-    def reset_env(self, key: PRNGKeyArray, params: EnvironmentParams) -> tuple[Any, EnvironmentState]:
+    def reset_env(self, key: PRNGKeyArray, params: Any) -> tuple[Any, Any]:
         """Starts an episode of the wrapped environment."""
         return self.environment.reset_env(key, params)
 
     def step_env(
-        self, key: PRNGKeyArray, state: EnvironmentState, action: Any, params: EnvironmentParams
-    ) -> tuple[Any, EnvironmentState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        self, key: PRNGKeyArray, state: Any, action: Any, params: Any
+    ) -> tuple[Any, Any, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
         """One step of the wrapped environment, without reset."""
         return self.environment.step_env(key, state, action, params)
 
-    def is_truncated(self, state: EnvironmentState, params: EnvironmentParams) -> Bool[Array, ""]:
+    def is_truncated(self, state: Any, params: Any) -> Bool[Array, ""]:
         """Whether the wrapped environment's time limit is reached."""
         return self.environment.is_truncated(state, params)
 
-    def observation_space(self, params: EnvironmentParams) -> Any:
+    def observation_space(self, params: Any) -> Any:
         """The space of one observation of the wrapped environment."""
         return self.environment.observation_space(params)
 
-    def action_space(self, params: EnvironmentParams) -> Any:
+    def action_space(self, params: Any) -> Any:
         """The space of one action of the wrapped environment."""
         return self.environment.action_space(params)
 
@@ -91,12 +91,12 @@ class DiscreteActions(Wrapper):
         self.actions = table
 
     def step_env(
-        self, key: PRNGKeyArray, state: EnvironmentState, action: Int[Array, ""], params: EnvironmentParams
-    ) -> tuple[Any, EnvironmentState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        self, key: PRNGKeyArray, state: Any, action: Int[Array, ""], params: Any
+    ) -> tuple[Any, Any, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
         """One step with `actions[action]`, without reset."""
         return self.environment.step_env(key, state, jnp.asarray(self.actions)[action], params)
 
-    def action_space(self, params: EnvironmentParams) -> Any:
+    def action_space(self, params: Any) -> Any:
         """The integers 0 to N - 1."""
         return spaces.native(spaces.Discrete(len(self.actions)))
 
@@ -118,12 +118,12 @@ class TimeLimit(Wrapper):
         self.max_steps = max_steps
 
     def step_env(
-        self, key: PRNGKeyArray, state: EnvironmentState, action: Any, params: EnvironmentParams
-    ) -> tuple[Any, EnvironmentState, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        self, key: PRNGKeyArray, state: Any, action: Any, params: Any
+    ) -> tuple[Any, Any, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
         """One step of the wrapped environment, which pays at the earlier limit what it pays at its own."""
         return self.environment.step_env(key, state, action, self._limited(params))
 
-    def is_truncated(self, state: EnvironmentState, params: EnvironmentParams) -> Bool[Array, ""]:
+    def is_truncated(self, state: Any, params: Any) -> Bool[Array, ""]:
         """Whether `max_steps` steps were taken, or the wrapped environment's own limit is reached."""
         return self.environment.is_truncated(state, self._limited(params))
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl_sparse.base import EVALUATIONS, PyTree, is_count, require, require_known
+from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, PyTree, is_count, require, require_known
 from jaxrl_sparse.runner.loop import Make
 
 DEFAULT_HIDDEN_SIZES = {
@@ -59,6 +59,8 @@ class System(NamedTuple):
       bind: `bind(environment, options, hidden_sizes, problem_options) -> Task`, for the name of an environment, the
         options of its constructor, and those of what the algorithm sees of it; refuses what the algorithm cannot run
         on.
+      hidden_sizes_for: from the name of an environment to the widths of the policy's hidden layers that it is published
+        with; None where widths are a field of the configuration, and `bind` is given none.
     """
 
     config: type
@@ -66,6 +68,7 @@ class System(NamedTuple):
     budget_word: str
     budget: int
     bind: Callable[[str, dict[str, Any], tuple[int, ...], dict[str, Any]], Task]
+    hidden_sizes_for: Callable[[str], tuple[int, ...]] | None = None
 
 
 class Entry(NamedTuple):
@@ -117,7 +120,66 @@ def quality_diversity(module_name: str, factory_name: str, config_name: str, bud
             check_budget = getattr(module, "check_budget", lambda config, evaluations: None)
             return Task(make, params, environment, smallest_budget, check_budget, module.discoveries)
 
-        return System(getattr(module, config_name), "coverage", EVALUATIONS, budget, bind)
+        return System(getattr(module, config_name), "coverage", EVALUATIONS, budget, bind, hidden_sizes_for)
+
+    return load
+
+
+def deep_q_network(factory_name: str, config_name: str) -> Callable[[], tuple[Callable[..., Any], type]]:
+    """What imports one of `jaxrl_sparse.learners.deep_q_networks`: its factory and the class of its configuration."""
+
+    def load():
+        module = importlib.import_module("jaxrl_sparse.learners.deep_q_networks")
+        return getattr(module, factory_name), getattr(module, config_name)
+
+    return load
+
+
+def stock_agent() -> tuple[Callable[..., Any], type]:
+    """Imports D-eta-N: its factory, which takes an objective's text, and the class of its configuration."""
+    agents = importlib.import_module("jaxrl_sparse.distributional.stock_agents")
+    objectives = importlib.import_module("jaxrl_sparse.distributional.objectives")
+
+    def factory(config, environment, params, objective):
+        return agents.d_eta_n(config, environment, objectives.parse_objective(objective).utility, params)
+
+    return factory, agents.StockAgentConfig
+
+
+def learning(
+    load_factory: Callable[[], tuple[Callable[..., Any], type]], budget: int, **known: Any
+) -> Callable[[], System]:
+    """The loader of a learner `factory(config, environment, params, **problem_options)` on a single environment.
+
+    Args:
+      load_factory: imports the factory and the class of its configuration, whose `learner` says what an update spends.
+      budget: environment steps by default.
+      **known: the problem options that the factory takes, with their defaults.
+    """
+
+    def load():
+        environments = importlib.import_module("jaxrl_sparse.environments")
+        factory, config_class = load_factory()
+
+        def bind(environment_name, environment_options, hidden_sizes, problem_options):
+            del hidden_sizes
+            environment = environments.make(environment_name, **environment_options)
+            for option in problem_options:
+                takes = f"one of {', '.join(known)}" if known else "none for this algorithm"
+                require("problem option", option, lambda name: name in known, takes)
+            chosen = {**known, **problem_options}
+
+            def make(config, params):
+                return factory(config, environment, params, **chosen)
+
+            def smallest_budget(config):
+                return config.learner.num_environments * config.learner.num_steps
+
+            return Task(
+                make, environment.default_params, environment, smallest_budget, lambda config, steps: None, None
+            )
+
+        return System(config_class, "episode_return", ENVIRONMENT_STEPS, budget, bind)
 
     return load
 
@@ -162,6 +224,26 @@ ALGORITHMS = {
     "random-search": Entry(
         "draws controllers at random: the baseline that exploration has to beat",
         quality_diversity("random_search", "random_search", "RandomSearchConfig", 30_000),
+    ),
+    "d-eta-n": Entry(
+        "one network for every target or level of risk: DQN with a stock (Avila Pires et al., 2025)",
+        learning(stock_agent, 200_000, objective="target(0)"),
+    ),
+    "dqn": Entry(
+        "deep Q-learning, Double DQN by configuration (Mnih et al., 2015)",
+        learning(deep_q_network("dqn", "DQNConfig"), 500_000),
+    ),
+    "qr-dqn": Entry(
+        "deep Q-learning of the return's quantiles (Dabney et al., 2018)",
+        learning(deep_q_network("qr_dqn", "QRDQNConfig"), 500_000),
+    ),
+    "c51": Entry(
+        "deep Q-learning of the return's probabilities on a grid (Bellemare et al., 2017)",
+        learning(deep_q_network("c51", "C51Config"), 500_000),
+    ),
+    "iqn": Entry(
+        "deep Q-learning of the return's quantile function (Dabney et al., 2018)",
+        learning(deep_q_network("iqn", "IQNConfig"), 500_000),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The command `jaxrl-sparse`: list, run, resume, plot.
+"""The command `jaxrl-sparse`: list, run, resume, plot, plan.
 
 Bad input is answered by one line on standard error and exit status 2, before anything is written or compiled. A run
 that SIGINT or SIGTERM ended, after its save, exits with 130 or 143, as shells and schedulers expect of an interrupt.
@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ usage: jaxrl-sparse COMMAND ...
   run ALGORITHM --env NAME [...]    start a run; `run ALGORITHM --help` lists every option
   resume DIR [--budget N]           go on with an interrupted run, bit for bit
   plot DIR                          draw a run: metrics, and what was discovered
+  plan --env NAME --objective TEXT  the best policy of a small problem for a CVaR, a target, a probability, ...
 
 Start here (two minutes on a laptop):
 
@@ -58,7 +60,7 @@ class RunArguments:
       env_options: options of the environment, as NAME=VALUE.
       hidden_sizes: widths of the policy's hidden layers; None is those that the environment is published with.
       problem_options: what the algorithm sees of an episode, as NAME=VALUE: descriptor=final, descriptor=signature-2
-        and others, num_frames=5 images for those that look at images.
+        and others, num_frames=5 images for those that look at images; of d-eta-n, objective="cvar(0.1)" and others.
       save_seconds: between two checkpoints; there is always one at the start and at the end.
     """
 
@@ -67,7 +69,6 @@ class RunArguments:
     budget: int
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIRECTORY")] = None
     env_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    hidden_sizes: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
     problem_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     save_seconds: float = 30.0
 
@@ -96,6 +97,32 @@ class PlotArguments:
     """
 
     directory: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIRECTORY")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanArguments:
+    """Finds the optimal policy of a small problem for an objective of its return, exactly, and draws what it achieves.
+
+    Attributes:
+      env: an environment with finitely many states: two-stage, gamble, target-grid, risky-corridor, budget, homeostat.
+      objective: mean, target(5), cvar(0.1), optimistic-cvar(0.1), mean-cvar(0.1, 0.5), probability(12), signed-power,
+        exponential(0.1), reward-constraint(2, 10), homeostasis(1, -2).
+      steps: the horizon; None is the environment's own.
+      spacing: of the grids of stocks and returns; None is one that fits the rewards.
+      episodes: of the policy, to confirm the value.
+      seed: of the episodes.
+      out: where the plots go; None is runs/plan-ENV-OBJECTIVE.
+      env_options: options of the environment, as NAME=VALUE.
+    """
+
+    env: Annotated[str, tyro.conf.arg(metavar="NAME")]
+    objective: Annotated[str, tyro.conf.arg(metavar="TEXT")]
+    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    spacing: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    episodes: int = 10_000
+    seed: int = 0
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIRECTORY")] = None
+    env_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,6 +158,7 @@ def dispatch(arguments: list[str]) -> int:
         "run": run_command,
         "resume": resume_command,
         "plot": plot_command,
+        "plan": plan_command,
     }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -175,7 +203,8 @@ def run_command(arguments: list[str]) -> int:
         budget=parsed.budget,
         directory=directory,
         environment_options=named_options("env_options", parsed.env_options),
-        hidden_sizes=parsed.hidden_sizes,
+        # Where the configuration has a field of this name, it is that one's.
+        hidden_sizes=None if system.hidden_sizes_for is None else parsed.hidden_sizes,
         problem_options=named_options("problem_options", parsed.problem_options),
         save_seconds=parsed.save_seconds,
     )
@@ -186,12 +215,16 @@ def run_arguments(algorithm: str, system: catalogue.System) -> type:
     """The dataclass of all arguments of `run ALGORITHM`: those of every run, and the fields of its configuration."""
     # Fields stand by their names, those of a configuration inside of it behind its name: two may be alike.
     config = Annotated[system.config, tyro.conf.arg(name="")]
+    fields: list[Any] = [
+        ("budget", int, system.budget),
+        ("config", config, dataclasses.field(default_factory=system.config)),
+    ]
+    if system.hidden_sizes_for is not None:
+        widths = Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")]
+        fields.append(("hidden_sizes", widths, None))
     arguments = dataclasses.make_dataclass(
         "Arguments",
-        [
-            ("budget", int, system.budget),
-            ("config", config, dataclasses.field(default_factory=system.config)),
-        ],
+        fields,
         bases=(RunArguments,),
         frozen=True,
         kw_only=True,
@@ -237,6 +270,27 @@ def plot_command(arguments: list[str]) -> int:
     from jaxrl_sparse.runner import launch
 
     print("\n".join(f"drawn: {file}" for file in launch.plot(parsed.directory)))
+    return 0
+
+
+def plan_command(arguments: list[str]) -> int:
+    """`jaxrl-sparse plan --env NAME --objective TEXT`."""
+    parsed = parse(PlanArguments, arguments, "jaxrl-sparse plan")
+    from jaxrl_sparse.runner import planning
+
+    planned = planning.plan(
+        parsed.env,
+        parsed.objective,
+        num_steps=parsed.steps,
+        spacing=parsed.spacing,
+        num_episodes=parsed.episodes,
+        seed=parsed.seed,
+        environment_options=named_options("env_options", parsed.env_options),
+    )
+    print("\n".join(planning.report(planned)))
+    words = re.sub(r"[^a-z0-9.-]+", "-", planned.objective.name).strip("-")
+    directory = parsed.out or Path("runs") / f"plan-{parsed.env.replace('/', '-')}-{words}"
+    print("\n".join(f"drawn: {file}" for file in planning.draw(planned, directory)))
     return 0
 
 

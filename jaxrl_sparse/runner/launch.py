@@ -102,7 +102,12 @@ def run(
     """
     require_pace(**pace)
     options = tuple(sorted((environment_options or {}).items()))
-    sizes = catalogue.hidden_sizes_for(environment) if hidden_sizes is None else tuple(hidden_sizes)
+    default_sizes = catalogue.entry(algorithm).load().hidden_sizes_for
+    takes = "None: a field of the algorithm's configuration"
+    require("hidden_sizes", hidden_sizes, lambda given: given is None or default_sizes is not None, takes)
+    if hidden_sizes is None:
+        hidden_sizes = () if default_sizes is None else default_sizes(environment)
+    sizes = tuple(hidden_sizes)
     seen = tuple(sorted((problem_options or {}).items()))
     system, task = catalogue.bind(algorithm, environment, options, sizes, seen)
     config = system.config() if config is None else config

@@ -8,12 +8,24 @@ import pytest
 from contracts import two_cells
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS
+from jaxrl_sparse.learners.q_learning import QLearningConfig
 from jaxrl_sparse.quality_diversity import AutoencoderConfig, EmitterConfig, NoveltySearchConfig, SereneConfig
 from jaxrl_sparse.runner import catalogue, checkpoints
 
 SEARCH = NoveltySearchConfig(population_size=16, num_neighbors=2, archive_additions=2, archive_capacity=64)
 BOLD = dataclasses.replace(SEARCH, mutation_sigma=0.5)
 AUTOENCODER = AutoencoderConfig(image_size=8, channels=(4,), code_size=2, batch_size=16, max_epochs=2)
+LEARNER = QLearningConfig(
+    num_environments=8,
+    num_steps=2,
+    batch_size=12,
+    replay_capacity=64,
+    learning_starts=32,
+    discount=1.0,
+    epsilon_steps=64,
+    target_period=2,
+    max_evaluation_steps=10,
+)
 SERENE = SereneConfig(
     exploration=SEARCH,
     emitters=EmitterConfig(population_size=4, num_novel=8, archive_additions=2),
@@ -33,11 +45,23 @@ class Toy(NamedTuple):
     swept: dict[str, Any]
     random_parts: tuple[str, ...]
     marks: tuple[Any, ...] = ()
+    environment: str = "point-2d"
+    hidden_sizes: tuple[int, ...] = (4,)
 
 
 SLOW = (pytest.mark.slow,)
+
+
+def learner_toy(marks=(), **fields):
+    """A learner of Gamble, all of whose updates after the second learn; the other cell learns faster."""
+    fields = {"hidden_sizes": (6, 6), "learner": LEARNER, **fields}
+    parts = (".key", ".rollout.key", ".params.torso['layers_0']['kernel']")
+    faster = {"learner": dataclasses.replace(LEARNER, learning_rate=0.1)}
+    return Toy(fields, faster, parts, marks, "gamble", ())
+
+
 SEARCH_FIELDS = {field.name: getattr(SEARCH, field.name) for field in dataclasses.fields(SEARCH)}
-# On Point2D. Not too small: loops of a few iterations are unrolled, which compiles for longer than it saves.
+# Not too small: loops of a few iterations are unrolled, which compiles for longer than it saves.
 TOYS = {
     "novelty-search": Toy(SEARCH_FIELDS, {"mutation_sigma": 0.5}, POPULATION),
     "nslc": Toy(SEARCH_FIELDS, {"mutation_sigma": 0.5}, POPULATION, SLOW),
@@ -80,6 +104,11 @@ TOYS = {
         (".key", *SEARCHED),
         SLOW,
     ),
+    "dqn": learner_toy(),
+    "qr-dqn": learner_toy(num_quantiles=5, marks=SLOW),
+    "c51": learner_toy(num_atoms=11, high=5.0, marks=SLOW),
+    "iqn": learner_toy(hidden_sizes=(6,), output_sizes=(6,), embedding_size=4, marks=SLOW),
+    "d-eta-n": learner_toy(num_atoms=5, num_knots=9, marks=SLOW),
 }
 KEYS = two_cells.seeds(3)
 
@@ -90,8 +119,8 @@ def test_no_algorithm_is_left_out():
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=toy.marks) for name, toy in TOYS.items()])
 def toy(request):
-    fields, swept, random_parts, _ = TOYS[request.param]
-    system, task = catalogue.bind(request.param, "point-2d", (), (4,))
+    fields, swept, random_parts, _, environment, hidden_sizes = TOYS[request.param]
+    system, task = catalogue.bind(request.param, environment, (), hidden_sizes)
     config = system.config(**fields)
     configs = (config, dataclasses.replace(config, **swept))
     return two_cells.TwoCells(task.make, configs, task.inputs), config, system, task, random_parts
@@ -123,4 +152,5 @@ def test_contract(toy, tmp_path):
     assert system.headline in metrics
     spent = metrics[system.budget_word][0].tolist()
     assert spent[0] == task.smallest_budget(config) and min(spent) >= 0
-    assert metrics[ENVIRONMENT_STEPS][0].tolist() == [50 * evaluations for evaluations in spent]
+    steps = spent if system.budget_word == ENVIRONMENT_STEPS else [50 * evaluations for evaluations in spent]
+    assert metrics[ENVIRONMENT_STEPS][0].tolist() == steps

@@ -24,12 +24,19 @@ def test_make_is_a_function_of_the_package():
 def test_names_and_summaries():
     assert names() == (
         "ant-maze",
+        "budget",
         "collect-ball",
         "curling",
+        "gamble",
         "hard-maze",
+        "homeostat",
         "point-2d",
         "point-maze",
+        "pong-score",
         "redundant-arm",
+        "risky-corridor",
+        "target-grid",
+        "two-stage",
     )
     lines = summaries()
     assert list(lines) == [*names(), "gymnax/<id>", "brax/<id>[/<backend>]"]

@@ -21,7 +21,11 @@ def test_the_smallest_budget_is_the_start_and_one_update():
 
 def test_published_widths_of_every_environment_of_ours():
     others = {"curling": (5, 5, 5), "ant-maze": (10, 10, 10)}
-    assert {name: catalogue.hidden_sizes_for(name) for name in names()} == {**dict.fromkeys(names(), (5, 5)), **others}
+    planar = set(catalogue.DEFAULT_HIDDEN_SIZES)
+    assert planar < set(names())
+    assert {name: catalogue.hidden_sizes_for(name) for name in planar} == {**dict.fromkeys(planar, (5, 5)), **others}
+    # A learner's widths are a field of its configuration.
+    assert catalogue.bind("dqn", "two-stage", (), ())[0].hidden_sizes_for is None
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,8 @@ def test_published_widths_of_every_environment_of_ours():
             r"takes one whose behaviours are described and drawn: ",
         ),
         (("map-elites", "point-2d", (("speed", 1),), (5,)), r"^option: got 'speed', takes no option at all$"),
+        (("dqn", "two-stage", (), (), (("objective", "mean"),)), r"^problem option: got 'objective', takes none for"),
+        (("d-eta-n", "two-stage", (), (), (("frames", 2),)), r"^problem option: got 'frames', takes one of objective$"),
         (("map-elites", "point-2d", (), (5, 0)), r"^hidden_sizes: got \(5, 0\), takes integers of at least 1$"),
     ],
 )
