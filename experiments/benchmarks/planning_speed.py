@@ -2,10 +2,13 @@
 
     python -m experiments.benchmarks.planning_speed
 
-S = 100, A = 4, C = 101, N = 51, gamma .9, rewards uniform in [-1, 1], f = min(x, 0), stocks interpolated linearly, float32.
-All do the same sweep: mix the successors' laws, move stocks and atoms, choose, keep the winner. numpy runs in a process of
+S = 100, A = 4, C = 101, N = 51, gamma .9, rewards uniform in [-1, 1], f = min(x, 0), stocks interpolated linearly,
+float32.
+All do the same sweep: mix the successors' laws, move stocks and atoms, choose, keep the winner. numpy runs in a process
+of
 its own with one thread, in two forms: stocks moved by a matrix product, as the specification's, or by indexing. CPU
-seconds of all threads, the best of several rounds in which they take turns; the naive form is slow and gets fewer sweeps.
+seconds of all threads, the best of several rounds in which they take turns; the naive form is slow and gets fewer
+sweeps.
 Writes `experiments/results/planning_speed.json`.
 """
 

@@ -27,6 +27,7 @@ from jaxrl_sparse.distributional.planning import (
 )
 from jaxrl_sparse.distributional.sharded_planning import sharded_value_iteration
 from jaxrl_sparse.distributional.solve import Solution, solve
+from jaxrl_sparse.distributional.stock_agents import StockAgentConfig, d_eta_n, evaluate_stocks, stock_reward
 from jaxrl_sparse.distributional.stock_rollouts import StockEpisodes, rollout_stock_policy
 from jaxrl_sparse.distributional.stock_value_iteration import StockPlan, stock_value_iteration
 
@@ -36,10 +37,13 @@ __all__ = [
     "Objective",
     "Plan",
     "Solution",
+    "StockAgentConfig",
     "StockEpisodes",
     "StockPlan",
     "Utility",
     "cvar",
+    "d_eta_n",
+    "evaluate_stocks",
     "exponential",
     "finite_horizon",
     "from_utility",
@@ -58,6 +62,7 @@ __all__ = [
     "sharded_value_iteration",
     "signed_power",
     "solve",
+    "stock_reward",
     "stock_value_iteration",
     "target",
     "value_iteration",

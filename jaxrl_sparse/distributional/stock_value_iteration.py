@@ -2,9 +2,9 @@
 
     V_{n+1}(s, c) = max_a gamma^p E V_n(S', (c + R) / gamma),   V_0(s, c) = f(c),   V(terminal, c) = f(c)
 
-for a utility of degree p. It costs S A S' C, and it is the same optimum as distributional value iteration: its fast path
-and its independent check. On a grid too coarse it is over-optimistic in continuing tasks: rounding errors vanish from V
-as gamma^n, while the distributional form reports the law that is achieved.
+for a utility of degree p. It costs S A S' C, and it is the same optimum as distributional value iteration: its fast
+path and its independent check. On a grid too coarse it is over-optimistic in continuing tasks: rounding errors vanish
+from V as gamma^n, while the distributional form reports the law that is achieved.
 
 Source: Bauerle and Ott, "Markov Decision Processes with Average-Value-at-Risk Criteria" (2011), for f = min(x, 0).
 """

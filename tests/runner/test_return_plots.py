@@ -26,7 +26,7 @@ def test_a_policy_is_drawn_where_it_changes():
     shown = np.asarray(image.get_array())
     # Three stocks on either side of the change between 49 and 50.
     np.testing.assert_array_equal(shown, actions[:, 47:53])
-    assert image.get_extent() == (46.5, 52.5, 2.5, -0.5)
+    assert tuple(image.get_extent()) == (46.5, 52.5, 2.5, -0.5)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["left", "right"]
     # One that never changes is drawn whole.
