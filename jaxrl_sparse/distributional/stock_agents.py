@@ -34,7 +34,7 @@ from jaxrl_sparse.distributional.objectives import Utility, require_admissible
 from jaxrl_sparse.environments.rollouts import run_episodes
 from jaxrl_sparse.environments.stock import StockAugmented, StockObservation, StockParams, stock_update
 from jaxrl_sparse.finite.mdp import return_bounds
-from jaxrl_sparse.learners.deep_q_networks import torso_for
+from jaxrl_sparse.learners.deep_q_networks import render_of, torso_for
 from jaxrl_sparse.learners.q_learning import Edit, QLearningConfig, QLearningState, action_scores, q_learning
 from jaxrl_sparse.learners.replay import Transitions
 from jaxrl_sparse.learners.value_heads import (
@@ -45,6 +45,7 @@ from jaxrl_sparse.learners.value_heads import (
     implicit_quantile,
     quantile,
 )
+from jaxrl_sparse.networks.convolutional import Render
 from jaxrl_sparse.networks.feedforward import Network, feedforward, flat_features
 from jaxrl_sparse.networks.scalar_embeddings import BOUND, scalar_embedding
 from jaxrl_sparse.rewards.algebra import stateless
@@ -59,8 +60,8 @@ class StockAgentConfig:
     """Configuration of `d_eta_n`.
 
     Attributes:
-      learner: of Q-learning; its discount is gamma of returns and stocks, except where the environment's parameters hold
-        a finite MDP, which has its own.
+      learner: of Q-learning; its discount is gamma of returns and stocks, except where the environment's parameters
+        hold a finite MDP, which has its own.
       head: "quantile", "categorical", "implicit" or "expected" (no law at all: see `stock_reward`).
       num_atoms: quantiles, atoms, or sampled levels of the law of each action.
       kappa: width of Huber's rounding of the quantile loss, in the return's unit; 0 for none.
@@ -278,6 +279,7 @@ def stock_torso(
     scale: float | Array,
     hidden_sizes: tuple[int, ...],
     image_features: int,
+    render: Render | None = None,
 ) -> Network:
     """Features of a `StockObservation`.
 
@@ -290,10 +292,11 @@ def stock_torso(
       scale: of the stock, in the return's unit.
       hidden_sizes: of the perceptron for flat observations.
       image_features: F, of the torso for images.
+      render: from an observation to the image to be seen, see `render_of`.
     """
-    torso = torso_for(observation_space, hidden_sizes, image_features)
+    torso = torso_for(observation_space, hidden_sizes, image_features, render)
     stock_layer = feedforward((image_features,))
-    of_images = len(observation_space.shape) == 3
+    of_images = render is not None or len(observation_space.shape) == 3
 
     def joined(inputs: StockObservation) -> Float[Array, "B features"]:
         return jnp.concatenate([flat_features(inputs.observation), embed(inputs.stock / scale)], axis=-1)
@@ -339,7 +342,7 @@ def _parts(config: StockAgentConfig, environment: Any, utility: Utility, params:
     augmented = StockAugmented(environment, discount, low, high)
     embed = scalar_embedding(config.embedding, config.num_knots)
     space = environment.observation_space(params)
-    torso = stock_torso(space, embed, scale, config.hidden_sizes, config.image_features)
+    torso = stock_torso(space, embed, scale, config.hidden_sizes, config.image_features, render_of(environment))
     law_free = config.head == "expected"
     learner = dataclasses.replace(config.learner, discount=factor if law_free else discount)
     return _Parts(

@@ -1,11 +1,16 @@
 """Convolutional features of images."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrl_sparse.base import PyTree, is_count, require
 from jaxrl_sparse.networks.feedforward import Network
+
+Render = Callable[[PyTree], Array]
 
 # (channels, window, stride) of the three convolutions.
 _LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -43,6 +48,23 @@ def nature_torso(num_features: int = 512) -> Network:
 
     def apply(params: PyTree, inputs: PyTree) -> Float[Array, "B features"]:
         return module.apply({"params": params}, _pixels(inputs))  # pyright: ignore[reportReturnType]
+
+    return Network(init, apply)
+
+
+def rendered(torso: Network, render: Render) -> Network:
+    """A torso that draws what it sees: `torso(render(observation))`, for batches `[B, ...]`.
+
+    Args:
+      torso: of images `[B, H, W, C]`.
+      render: from one observation to one image `[H, W, C]`.
+    """
+
+    def init(key: PRNGKeyArray, inputs: PyTree) -> PyTree:
+        return torso.init(key, jax.vmap(render)(inputs))
+
+    def apply(params: PyTree, inputs: PyTree) -> Float[Array, "B features"]:
+        return torso.apply(params, jax.vmap(render)(inputs))
 
     return Network(init, apply)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from compilation import QUICK_TO_COMPILE
 
-from jaxrl_sparse.networks.convolutional import nature_torso
+from jaxrl_sparse.networks.convolutional import nature_torso, rendered
 
 
 def convolved(images, kernel, bias, stride):
@@ -48,3 +48,18 @@ def test_refuses_what_is_no_image():
         nature_torso().init(jax.random.key(0), jnp.zeros((2, 5)))
     with pytest.raises(ValueError, match="num_features: got 0"):
         nature_torso(0)
+
+
+def test_a_rendering_torso_sees_what_was_drawn():
+    def render(corner):
+        return jnp.zeros((12, 16, 2)).at[corner[0], corner[1], 1].set(1.0)
+
+    torso = nature_torso(7)
+    drawing, corners = rendered(torso, render), jnp.array([[0, 3], [11, 15]], jnp.uint8)
+    images = jnp.stack([render(corner) for corner in corners])
+    params = drawing.init(jax.random.key(0), corners)
+    expected = torso.init(jax.random.key(0), images)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    features = drawing.apply(params, corners)
+    np.testing.assert_allclose(features, torso.apply(params, images), rtol=1e-5)
+    assert (np.asarray(features)[0] != np.asarray(features)[1]).any()
