@@ -27,7 +27,8 @@ from jaxrl_sparse.distributional.planning import (
 )
 from jaxrl_sparse.distributional.sharded_planning import sharded_value_iteration
 from jaxrl_sparse.distributional.solve import Solution, solve
-from jaxrl_sparse.distributional.stock_agents import StockAgentConfig, d_eta_n, evaluate_stocks, stock_reward
+from jaxrl_sparse.distributional.stock_agents import StockAgentConfig, d_eta_n, evaluate_stocks, greedy_outcomes
+from jaxrl_sparse.distributional.stock_learning import stock_reward
 from jaxrl_sparse.distributional.stock_rollouts import StockEpisodes, rollout_stock_policy
 from jaxrl_sparse.distributional.stock_value_iteration import StockPlan, stock_value_iteration
 
@@ -47,6 +48,7 @@ __all__ = [
     "exponential",
     "finite_horizon",
     "from_utility",
+    "greedy_outcomes",
     "homeostasis",
     "mean",
     "mean_cvar",

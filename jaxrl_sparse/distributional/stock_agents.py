@@ -24,31 +24,33 @@ from jaxrl_sparse.base import (
     Metrics,
     PyTree,
     RewardTransformation,
-    Trajectory,
     config,
     is_count,
     require,
     require_known,
 )
-from jaxrl_sparse.distributional.objectives import Utility, require_admissible
+from jaxrl_sparse.distributional.objectives import Utility
+from jaxrl_sparse.distributional.stock_learning import (
+    stock_edit,
+    stock_reward,
+    stock_torso,
+    utility_discount,
+    utility_score,
+)
 from jaxrl_sparse.environments.rollouts import run_episodes
-from jaxrl_sparse.environments.stock import StockAugmented, StockObservation, StockParams, stock_update
+from jaxrl_sparse.environments.stock import StockAugmented, StockObservation, StockParams
 from jaxrl_sparse.finite.mdp import return_bounds
-from jaxrl_sparse.learners.deep_q_networks import render_of, torso_for
-from jaxrl_sparse.learners.q_learning import Edit, QLearningConfig, QLearningState, action_scores, q_learning
-from jaxrl_sparse.learners.replay import Transitions
+from jaxrl_sparse.learners.deep_q_networks import render_of
+from jaxrl_sparse.learners.q_learning import QLearningConfig, QLearningState, action_scores, q_learning
 from jaxrl_sparse.learners.value_heads import (
-    Score,
     ValueHead,
     categorical,
     expected_value,
     implicit_quantile,
     quantile,
 )
-from jaxrl_sparse.networks.convolutional import Render
-from jaxrl_sparse.networks.feedforward import Network, feedforward, flat_features
+from jaxrl_sparse.networks.feedforward import Network
 from jaxrl_sparse.networks.scalar_embeddings import BOUND, scalar_embedding
-from jaxrl_sparse.rewards.algebra import stateless
 
 HEADS = ("quantile", "categorical", "implicit", "expected")
 # Outputs of one are a quarter of the largest return, and start at a tenth of what a linear layer would give.
@@ -139,23 +141,45 @@ def d_eta_n(config: StockAgentConfig, environment: Any, utility: Utility, params
     )
 
     def evaluate(state: QLearningState, key: PRNGKeyArray) -> Metrics:
-        law_key, episodes_key = jax.random.split(key)
-        outcomes = evaluate_stocks(
-            lambda observations: jnp.argmax(
-                action_scores(state.params, jax.random.clone(law_key), observations, parts.torso, parts.head), axis=-1
-            ),
-            parts.environment,
-            parts.params,
-            episodes_key,
-            jnp.asarray(config.evaluation_stocks, jnp.float32),
-            config.num_evaluation_episodes,
-            config.learner.max_evaluation_steps,
-        )
+        stocks = jnp.asarray(config.evaluation_stocks, jnp.float32)
+        outcomes = _outcomes(parts, state, key, stocks, config)
         utilities = jnp.mean(utility.f(outcomes), axis=1)
         by_stock = {f"utility({stock:g})": utilities[i] for i, stock in enumerate(config.evaluation_stocks)}
         return {"utility": jnp.mean(utilities), **by_stock}
 
     return Algorithm(algorithm.init, algorithm.update, evaluate)
+
+
+def greedy_outcomes(
+    config: StockAgentConfig,
+    environment: Any,
+    utility: Utility,
+    state: QLearningState,
+    key: PRNGKeyArray,
+    initial_stocks: Float[Array, "K"],
+    params: PyTree = None,
+) -> Float[Array, "K E"]:
+    """What a trained agent achieves when it is asked: outcomes `c_0 + G` of greedy episodes from any first stocks.
+
+        state, _ = train(d_eta_n(config, environment, utility), state, num_updates)
+        returns = greedy_outcomes(config, environment, utility, state, key, stocks) - stocks[:, None]
+
+    Args:
+      config: that it was made with; E is its `num_evaluation_episodes`.
+      environment: that it was made with.
+      utility: that it was made with.
+      state: of the algorithm.
+      key: for the episodes.
+      initial_stocks: c_0, in the return's unit; minus the target, or minus the quantile of a CVaR.
+      params: of the environment; None for its defaults.
+
+    Returns:
+      `[K, E]`, in the return's unit.
+
+    Raises:
+      ValueError: as `d_eta_n`.
+    """
+    return _outcomes(_parts(config, environment, utility, params), state, key, initial_stocks, config)
 
 
 def evaluate_stocks(
@@ -197,126 +221,24 @@ def evaluate_stocks(
     return jax.vmap(from_stock)(jax.random.split(key, initial_stocks.shape[0]), initial_stocks)
 
 
-def stock_reward(utility: Utility, discount: float | Array) -> RewardTransformation:
-    """Rewards whose best return is what the best policy adds to the utility of the stock, without any law.
+def _outcomes(
+    parts: "_Parts", state: QLearningState, key: PRNGKeyArray, stocks: Float[Array, "K"], config: StockAgentConfig
+) -> Float[Array, "K E"]:
+    law_key, episodes_key = jax.random.split(key)
 
-        r' = gamma^p f(c') - f(c),    discounted by gamma^p,    p the degree of f
+    def act(observations: StockObservation) -> Array:
+        scores = action_scores(state.params, jax.random.clone(law_key), observations, parts.torso, parts.head)
+        return jnp.argmax(scores, axis=-1)
 
-    The optimal value V(s, c) = E f(c + G) obeys `V(s, c) = max_a gamma^p E V(s', c')`, because
-    `f(c + G) = f(gamma (c' + G')) = gamma^p f(c' + G')`, and `V(s, c) = f(c)` where s is terminal. Its advantage over
-    the stock, D = V - f, therefore obeys
-
-        D(s, c) = max_a E[gamma^p f(c') - f(c) + gamma^p D(s', c')],    D = 0 where s is terminal:
-
-    the Bellman equation of an ordinary process with these rewards. Their sum telescopes to
-    `gamma^{pT} f(c_T) - f(c_0) = f(c_0 + G_0) - f(c_0)`. It starts where V would have to be initialised at f, since
-    zero is a second fixed point of V's equation.
-
-    Args:
-      utility: f of degree p; of no degree if gamma is 1.
-      discount: gamma in (0, 1].
-
-    Returns:
-      A transformation of trajectories whose observations are `StockObservation`; it relabels.
-
-    Raises:
-      ValueError: if the utility is not indifferent to this discount.
-
-    Source: Bauerle and Ott (2011), theorem 3.2, for the recursion.
-    """
-    factor = utility_discount(utility, discount)
-
-    def rewards(trajectory: Trajectory) -> Float[Array, "T B"]:
-        return factor * utility.f(trajectory.next_observations.stock) - utility.f(trajectory.observations.stock)
-
-    return stateless(rewards)
-
-
-def utility_discount(utility: Utility, discount: float | Array) -> float | Array:
-    """`gamma^p`: what one step takes off a utility of degree p.
-
-    Raises:
-      ValueError: if the utility is not indifferent to this discount.
-    """
-    require_admissible(utility, discount)
-    return discount if utility.degree is None else discount**utility.degree
-
-
-def stock_edit(bound: float | Array, discount: float | Array) -> Edit:
-    """An edit for `q_learning` that gives each transition another stock: c uniform in +-bound, `c' = (c + r) / gamma`.
-
-    The environment does not depend on the stock, so that what it did is as likely with any stock: the edited
-    transitions are as true as the others, and the fixed point is the same at every stock that both visit.
-
-    Args:
-      bound: in the return's unit, above 0.
-      discount: gamma in (0, 1].
-    """
-
-    def edit(key: PRNGKeyArray, batch: Transitions) -> Transitions:
-        stock = jax.random.uniform(key, batch.rewards.shape, jnp.float32, -bound, bound)
-        following = stock_update(stock, batch.rewards, discount)
-        return batch._replace(
-            observations=batch.observations._replace(stock=stock),
-            next_observations=batch.next_observations._replace(stock=following),
-        )
-
-    return edit
-
-
-def utility_score(utility: Utility) -> Score:
-    """`sum_n p_n f(c + z_n)` with the stock c of the observation: the worth of each action's law."""
-
-    def score(atoms: Array, probabilities: Array, observations: StockObservation) -> Float[Array, "B A"]:
-        return jnp.sum(probabilities * utility.f(observations.stock[:, None, None] + atoms), axis=-1)
-
-    return score
-
-
-def stock_torso(
-    observation_space: Any,
-    embed: Callable[[Array], Array],
-    scale: float | Array,
-    hidden_sizes: tuple[int, ...],
-    image_features: int,
-    render: Render | None = None,
-) -> Network:
-    """Features of a `StockObservation`.
-
-    A flat observation and the embedding of c / scale stand side by side before the hidden layers; the features of an
-    image are multiplied by those of the stock, `relu(W embed(c / scale) + b)`, as IQN does with levels.
-
-    Args:
-      observation_space: of the environment without its stock.
-      embed: a `scalar_embedding`.
-      scale: of the stock, in the return's unit.
-      hidden_sizes: of the perceptron for flat observations.
-      image_features: F, of the torso for images.
-      render: from an observation to the image to be seen, see `render_of`.
-    """
-    torso = torso_for(observation_space, hidden_sizes, image_features, render)
-    stock_layer = feedforward((image_features,))
-    of_images = render is not None or len(observation_space.shape) == 3
-
-    def joined(inputs: StockObservation) -> Float[Array, "B features"]:
-        return jnp.concatenate([flat_features(inputs.observation), embed(inputs.stock / scale)], axis=-1)
-
-    def init(key: PRNGKeyArray, inputs: StockObservation) -> PyTree:
-        if not of_images:
-            return torso.init(key, joined(inputs))
-        torso_key, stock_key = jax.random.split(key)
-        return {
-            "observation": torso.init(torso_key, inputs.observation),
-            "stock": stock_layer.init(stock_key, embed(inputs.stock / scale)),
-        }
-
-    def apply(params: PyTree, inputs: StockObservation) -> Float[Array, "B F"]:
-        if not of_images:
-            return torso.apply(params, joined(inputs))
-        features = stock_layer.apply(params["stock"], embed(inputs.stock / scale))
-        return torso.apply(params["observation"], inputs.observation) * features
-
-    return Network(init, apply)
+    return evaluate_stocks(
+        act,
+        parts.environment,
+        parts.params,
+        episodes_key,
+        stocks,
+        config.num_evaluation_episodes,
+        config.learner.max_evaluation_steps,
+    )
 
 
 class _Parts(NamedTuple):

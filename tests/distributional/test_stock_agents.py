@@ -12,11 +12,8 @@ from jaxrl_sparse.distributional.stock_agents import (
     StockAgentConfig,
     d_eta_n,
     evaluate_stocks,
-    stock_edit,
-    stock_reward,
-    stock_torso,
-    utility_score,
 )
+from jaxrl_sparse.distributional.stock_learning import stock_edit, stock_reward, stock_torso, utility_score
 from jaxrl_sparse.environments import make
 from jaxrl_sparse.environments.risk import TargetGrid3, TwoStage
 from jaxrl_sparse.environments.spaces import Box
