@@ -20,10 +20,19 @@ from jaxrl_sparse.distributional.objectives import (
 )
 from jaxrl_sparse.distributional.planning import (
     Plan,
+    distributional_bellman,
     finite_horizon,
     policy_evaluation,
     policy_iteration,
     value_iteration,
+)
+from jaxrl_sparse.distributional.projections import categorical_project, quantile_project
+from jaxrl_sparse.distributional.return_distributions import (
+    cramer,
+    expected_utility,
+    integrated_cdf_to_probs,
+    probs_to_integrated_cdf,
+    wasserstein,
 )
 from jaxrl_sparse.distributional.sharded_planning import sharded_value_iteration
 from jaxrl_sparse.distributional.solve import Solution, solve
@@ -42,14 +51,19 @@ __all__ = [
     "StockEpisodes",
     "StockPlan",
     "Utility",
+    "categorical_project",
+    "cramer",
     "cvar",
     "d_eta_n",
+    "distributional_bellman",
     "evaluate_stocks",
+    "expected_utility",
     "exponential",
     "finite_horizon",
     "from_utility",
     "greedy_outcomes",
     "homeostasis",
+    "integrated_cdf_to_probs",
     "mean",
     "mean_cvar",
     "optimistic_cvar",
@@ -58,6 +72,8 @@ __all__ = [
     "policy_evaluation",
     "policy_iteration",
     "probability",
+    "probs_to_integrated_cdf",
+    "quantile_project",
     "return_grids",
     "reward_constraint",
     "rollout_stock_policy",
@@ -68,4 +84,5 @@ __all__ = [
     "stock_value_iteration",
     "target",
     "value_iteration",
+    "wasserstein",
 ]

@@ -26,7 +26,6 @@ from jaxrl_sparse.base import require
 from jaxrl_sparse.distributional.grids import Grids, Taps, nearest, spacing, taps
 from jaxrl_sparse.distributional.objectives import Utility
 from jaxrl_sparse.distributional.projections import triangular_kernel
-from jaxrl_sparse.distributional.return_distributions import integrated_cdf_to_probs
 from jaxrl_sparse.finite.mdp import FiniteMDP, successor_table
 
 STOCK_ROUNDINGS = ("linear", "nearest")
@@ -51,12 +50,12 @@ class Backup(NamedTuple):
       start: `start() -> (laws [S, C, N], values [S, C])`: all returns are zero, `F(s, c) = f(c)`.
       sweep: `sweep(laws, actions=None) -> (laws, values [S, C], actions [S, C])`: backs up the greedy actions, or those
         that are given. Of a shard, it takes the laws of the stocks around as well.
-      probs: `probs(laws) -> [S, C, N]`.
+      spacing: zeta where laws are integrated CDFs; None where they are probabilities.
     """
 
     start: Callable[[], tuple[Float[Array, "S C N"], Float[Array, "S C"]]]
     sweep: Callable[..., tuple[Float[Array, "S C N"], Float[Array, "S C"], Int[Array, "S C"]]]
-    probs: Callable[[Float[Array, "S C N"]], Float[Array, "S C N"]]
+    spacing: Float[Array, ""] | None
 
 
 def integrated_backup(
@@ -90,22 +89,25 @@ def integrated_backup(
     needs_mean = not (isinstance(right, float | int) and right == 0)
     stocks, first = Shard(grids.stocks) if shard is None else shard
     atoms = grids.atoms
-    zeta, gamma, top = spacing(atoms), mdp.discount, atoms.shape[0] - 1
+    gamma, top = mdp.discount, atoms.shape[0] - 1
 
     def start() -> tuple[Float[Array, "S C N"], Float[Array, "S C"]]:
         return _start(mdp, stocks, utility, jnp.maximum(atoms, 0))
 
     def outcome(sources: Array, rows: Array, rewards: Array):
         """Look-ups `[s, A, C]` of all actions, and laws `[s, C, N]` of chosen ones, for one outcome of each."""
-        stock_taps = _stock_taps((stocks + rewards[..., None]) / gamma, grids.stocks, first, stock_rounding)
+        following = (stocks + rewards[..., None]) / gamma
+        stock_taps = _stock_taps(following, grids.stocks, first, stock_rounding)
         # Where the backed up law is asked for its value at -c, before this step.
-        asked, beyond = _reach(-(stocks + rewards[..., None]) / gamma, atoms)
-        moved, moved_beyond = _reach((atoms - rewards[..., None]) / gamma, atoms)
+        asked, beyond = _reach(-following, atoms)
 
         def at(atom_taps: Taps) -> Array:
+            flat = sources.reshape(-1)
+
             def tapped(stock_index):
-                low = sources.at[rows[..., None], stock_index, atom_taps.lower].get(mode="promise_in_bounds")
-                high = sources.at[rows[..., None], stock_index, atom_taps.lower + 1].get(mode="promise_in_bounds")
+                at = (rows[..., None] * sources.shape[1] + stock_index) * sources.shape[2] + atom_taps.lower
+                low = flat.at[at].get(mode="promise_in_bounds")
+                high = flat.at[at + 1].get(mode="promise_in_bounds")
                 return _between(low, high, atom_taps.weight)
 
             return _at_stock(tapped, stock_taps, stock_rounding)
@@ -118,19 +120,17 @@ def integrated_backup(
             return rewards[..., None] + gamma * (atoms[-1] - at(last))
 
         def law(chosen: Int[Array, "s C"]) -> Float[Array, "s C N"]:
-            state = jnp.arange(chosen.shape[0])[:, None]
-            stock = jnp.arange(chosen.shape[1])[None, :]
-            chosen_rows = rows[state, chosen]
-            chosen_stocks = Taps(*(leaf[state, chosen, stock] for leaf in stock_taps))
-            chosen_atoms = Taps(*(leaf[state, chosen] for leaf in moved))
+            chosen_rows, paid = _chosen(rows, chosen), _chosen(rewards, chosen)
+            held = _stock_taps((stocks + paid) / gamma, grids.stocks, first, stock_rounding)
+            moved, moved_beyond = _reach((atoms - paid[..., None]) / gamma, atoms)
             before = _at_stock(
                 lambda index: sources.at[chosen_rows, index].get(mode="promise_in_bounds"),
-                Taps(chosen_stocks.lower, chosen_stocks.weight[..., None]),
+                Taps(held.lower, held.weight[..., None]),
                 stock_rounding,
             )
-            low = jnp.take_along_axis(before, chosen_atoms.lower, axis=-1, mode="promise_in_bounds")
-            high = jnp.take_along_axis(before, chosen_atoms.lower + 1, axis=-1, mode="promise_in_bounds")
-            return gamma * (_between(low, high, chosen_atoms.weight) + moved_beyond[state, chosen])
+            low = jnp.take_along_axis(before, moved.lower, axis=-1, mode="promise_in_bounds")
+            high = jnp.take_along_axis(before, moved.lower + 1, axis=-1, mode="promise_in_bounds")
+            return gamma * (_between(low, high, moved.weight) + moved_beyond)
 
         return integrals, means, law
 
@@ -168,7 +168,7 @@ def integrated_backup(
         new, values, actions = _in_blocks(mdp, laws, backed_up, actions, block)
         return _finish(mdp, start(), new, values, actions)
 
-    return Backup(start, sweep, lambda laws: integrated_cdf_to_probs(laws, zeta))
+    return Backup(start, sweep, spacing(atoms))
 
 
 def categorical_backup(
@@ -245,7 +245,7 @@ def categorical_backup(
         new, values, actions = _in_blocks(mdp, laws, backed_up, actions, block)
         return _finish(mdp, start(), new, values, actions)
 
-    return Backup(start, sweep, lambda laws: laws)
+    return Backup(start, sweep, None)
 
 
 def greedy(action_values: Float[Array, "S A C"]) -> Int[Array, "S C"]:
@@ -278,7 +278,8 @@ def _in_blocks(mdp, laws, backed_up, actions, block):
         rows = jnp.arange(size * num_actions, dtype=jnp.int32).reshape(size, num_actions, 1)
         return backed_up(mixed.reshape(-1, *laws.shape[1:]), rows, None, rewards, given)
 
-    tables = (mdp.probabilities, mdp.rewards, successor_table(mdp), actions)
+    laws, rewards = jax.lax.optimization_barrier((laws, mdp.rewards))
+    tables = (mdp.probabilities, rewards, successor_table(mdp), actions)
     if block is None or block >= num_states:
         return of_states(tables)
     padded = -(-num_states // block) * block
@@ -335,7 +336,8 @@ def _between(low: Array, high: Array, weight: Array) -> Array:
     return (1 - weight) * low + weight * high
 
 
-def _chosen(table: Float[Array, "s A"], actions: Int[Array, "s C"]) -> Float[Array, "s C"]:
+def _chosen(table: Array, actions: Int[Array, "s C"]) -> Array:
+    """Entries `[s, C]` of a table `[s, A]`."""
     return jnp.take_along_axis(table, actions, axis=1)
 
 

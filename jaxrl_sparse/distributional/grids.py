@@ -43,12 +43,20 @@ class Taps(NamedTuple):
 
 
 def return_grids(
-    mdp: FiniteMDP, spacing: float, num_steps: int, *, stocks_per_atom: int = 1, margin: float | None = None
+    mdp: FiniteMDP,
+    spacing: float,
+    num_steps: int,
+    *,
+    stocks_per_atom: int = 1,
+    margin: float | None = None,
+    through: float = 0.0,
 ) -> Grids:
     """Aligned grids that hold every return of an MDP.
 
     Atoms are multiples of `spacing`, so that zero is one of them; stocks are the atoms' negatives, refined, with a
-    margin on both sides. With integer rewards, gamma = 1 and spacing 1 planning is exact.
+    margin on both sides. With integer rewards, gamma = 1 and spacing 1 planning is exact. With a discount every
+    projection spreads a law, up to a deviation of `zeta / (2 sqrt(1 - gamma^2))`: three times that is added to the
+    atoms at either end.
 
     Args:
       mdp: with scalar rewards.
@@ -57,6 +65,7 @@ def return_grids(
       stocks_per_atom: stocks in an atom's spacing, at least 1.
       margin: stocks beyond the returns on either side, in the return's unit; None for one spacing. A utility that is
         not piecewise linear with its kink at zero is exact only on a grid that holds every stock that can be reached.
+      through: a stock that is to be a point of the grid, which is shifted for it.
 
     Raises:
       ValueError: if an argument is out of range, or if the MDP's rewards are vectors.
@@ -65,13 +74,21 @@ def return_grids(
     require("stocks_per_atom", stocks_per_atom, is_count, "an integer of at least 1")
     require("mdp", mdp.num_rewards, lambda m: m is None, "scalar rewards; vectors have stock_value_iteration")
     low, high = (float(bound) for bound in return_bounds(mdp, num_steps))
+    dtype, gamma = mdp.rewards.dtype, float(mdp.discount)
+    widest = max(abs(low), abs(high)) + (0 if margin is None else margin)
+    least = widest * float(jnp.finfo(dtype).eps) / TOLERANCE
+    require("spacing", spacing, lambda zeta: zeta >= least, f"at least {least:.3g}, what {dtype} tells apart")
     first, last = math.floor(low / spacing + TOLERANCE), math.ceil(high / spacing - TOLERANCE)
     last = max(last, first + 1)
-    cells = 1 if margin is None else math.ceil(margin / spacing)
-    refined = np.arange((-last - cells) * stocks_per_atom, (-first + cells) * stocks_per_atom + 1)
-    dtype = mdp.rewards.dtype
-    atoms = jnp.asarray(np.arange(first, last + 1) * spacing, dtype)
-    return Grids(jnp.asarray(refined * (spacing / stocks_per_atom), dtype), atoms)
+    cells = 1 if margin is None else math.ceil(margin / spacing - TOLERANCE)
+    fine = spacing / stocks_per_atom
+    # Shifted by less than half a step, and a step longer for it on both sides.
+    shift = through - fine * round(through / fine)
+    more = 0 if abs(shift) < TOLERANCE * fine else 1
+    refined = np.arange((-last - cells) * stocks_per_atom - more, (-first + cells) * stocks_per_atom + more + 1)
+    spread = 0 if gamma == 1 else math.ceil(1.5 / math.sqrt(1 - gamma**2))
+    atoms = np.arange(first - spread, last + spread + 1) * spacing
+    return Grids(jnp.asarray(refined * fine + shift, dtype), jnp.asarray(atoms, dtype))
 
 
 def require_grids(mdp: FiniteMDP, grids: Grids, num_steps: int) -> None:
@@ -130,14 +147,14 @@ def taps(positions: Float[Array, "..."], grid: Float[Array, "size"]) -> Taps:
     cells = jnp.clip((positions - grid[0]) / spacing(grid), 0, size - 1)
     # A position on a point, but for rounding, belongs to that point alone: laws and policies may jump there.
     nearest_point = jnp.round(cells)
-    cells = jnp.where(jnp.abs(cells - nearest_point) < _rounding(grid), nearest_point, cells)
+    cells = jnp.where(jnp.abs(cells - nearest_point) < rounding(grid), nearest_point, cells)
     index = jnp.minimum(jnp.floor(cells), size - 2).astype(jnp.int32)
     return Taps(index, (cells - index).astype(grid.dtype))
 
 
 def nearest(tapped: Taps) -> Taps:
     """All weight to the nearer neighbour; the lower one of two equally near."""
-    upper = tapped.weight > 0.5 + _rounding(tapped.weight)
+    upper = tapped.weight > 0.5 + rounding(tapped.weight)
     return tapped._replace(weight=upper.astype(tapped.weight.dtype))
 
 
@@ -145,9 +162,9 @@ def nearest_index(positions: Float[Array, "..."], grid: Float[Array, "size"]) ->
     """The number of the grid's point that is nearest to each position, ends included."""
     cells = jnp.clip((positions - grid[0]) / spacing(grid), 0, grid.shape[0] - 1)
     # As `nearest`: the lower one of two equally near.
-    return jnp.ceil(cells - 0.5 - _rounding(grid)).astype(jnp.int32).clip(0)
+    return jnp.ceil(cells - 0.5 - rounding(grid)).astype(jnp.int32).clip(0)
 
 
-def _rounding(points: Array) -> float:
+def rounding(points: Array) -> float:
     """Of a cell: what rounding may move a position by on a grid of hundreds of points; 1e-4 in float32."""
     return 1000 * float(jnp.finfo(points.dtype).eps)

@@ -314,9 +314,11 @@ def parse_objective(text: str) -> Objective:
     require_known("objective", name, OBJECTIVES, [_usage(word) for word in OBJECTIVES])
     try:
         numbers = [float(word) for word in (inside or "").split(",") if word.strip()]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError
         inspect.signature(OBJECTIVES[name]).bind(*numbers)
     except (ValueError, TypeError):
-        raise ValueError(f"objective: got {text!r}, takes {_usage(name)} with numbers") from None
+        raise ValueError(f"objective: got {text!r}, takes {_usage(name)} with finite numbers") from None
     return OBJECTIVES[name](*numbers)
 
 

@@ -18,15 +18,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.distributional.backups import Backup, categorical_backup, integrated_backup
 from jaxrl_sparse.distributional.grids import Grids, require_grids
 from jaxrl_sparse.distributional.objectives import Utility, require_admissible
+from jaxrl_sparse.distributional.return_distributions import integrated_cdf_to_probs
 from jaxrl_sparse.finite.mdp import FiniteMDP
 
 FORMS = {"integrated": integrated_backup, "categorical": categorical_backup}
+# Numbers that an int32 can count.
+MOST_NUMBERS = 2**31 - 1
 # Sweeps between two looks at the values, where a tolerance ends the iteration.
 SWEEPS_PER_LOOK = 10
 
@@ -37,17 +42,26 @@ class Plan(NamedTuple):
     Attributes:
       values: `[S, C]`, `E f(c + G)` of the law below (before its last projection, where -c is no atom).
       actions: `[S, C]` int32, greedy; `[T, S, C]` of `finite_horizon`, for the steps 0 to T - 1 of an episode.
-      probs: `[S, C, N]`, the law of the return G, not of c + G, on the atoms. Where actions tie (above -g_min with
-        `min(x, 0)`, nearly everywhere with an indicator) it is that of the first of them.
+      laws: `[S, C, N]`, the law of the return G, not of c + G, in the planner's form; read `probs`. Where actions tie
+        (above -g_min with `min(x, 0)`, nearly everywhere with an indicator) it is that of the first of them.
       residual: the largest change of a value in the last sweep.
       num_sweeps: int32, how many there were.
+      spacing: zeta where `laws` are integrated CDFs; None where they are probabilities.
     """
 
     values: Float[Array, "S C"]
     actions: Int[Array, "... S C"]
-    probs: Float[Array, "S C N"]
+    laws: Float[Array, "S C N"]
     residual: Float[Array, ""]
     num_sweeps: Int[Array, ""]
+    spacing: Float[Array, ""] | None = None
+
+    @property
+    def probs(self) -> Float[Array, "... S C N"]:
+        """The probabilities of the atoms; made when they are asked for, so that planning holds no second array."""
+        if self.spacing is None:
+            return self.laws
+        return integrated_cdf_to_probs(self.laws, self.spacing[..., None, None, None])
 
 
 def value_iteration(
@@ -73,7 +87,7 @@ def value_iteration(
       form: "integrated" (piecewise linear utilities, fast) or "categorical" (all); None for the first that fits.
       stock_rounding: "linear" or "nearest", see `backups`.
       memory_limit: bytes that the iteration may take, inputs left out: states are backed up in blocks that fit. None:
-        a sweep takes 4 (S C N + S A C N) bytes and little more in float32, the loop at most 12 S C N more.
+        in float32 4 (S C N + S A C N) bytes and less than a tenth more, the plan included.
 
     Returns:
       The plan.
@@ -82,6 +96,7 @@ def value_iteration(
       ValueError: if the discount is out of range for the utility, if a grid cannot hold the returns, if memory does not
         suffice for a single state (naming the number of atoms that would fit), or if another argument is unknown.
     """
+    require("tolerance", tolerance, lambda t: t is None or t >= 0, "a number of at least 0, or None")
     backup = make_backup(mdp, grids, utility, num_sweeps, form, stock_rounding, memory_limit)
     laws, values = backup.start()
 
@@ -107,7 +122,7 @@ def value_iteration(
             (start, carry),
         )
     laws, values, actions, residual = carry
-    return Plan(values, actions, backup.probs(laws), residual, done)
+    return Plan(values, actions, laws, residual, done, backup.spacing)
 
 
 def finite_horizon(
@@ -148,7 +163,7 @@ def finite_horizon(
     (laws, values, residual), actions = jax.lax.scan(
         sweep, (laws, values, jnp.zeros((), values.dtype)), length=num_steps
     )
-    return Plan(values, actions[::-1], backup.probs(laws), residual, jnp.int32(num_steps))
+    return Plan(values, actions[::-1], laws, residual, jnp.int32(num_steps), backup.spacing)
 
 
 def policy_evaluation(
@@ -181,9 +196,13 @@ def policy_evaluation(
     Raises:
       ValueError: as `value_iteration`.
     """
+    shape = (mdp.num_states, grids.stocks.shape[0])
+    require("actions", actions.shape, lambda given: given == shape, f"the shape {shape}")
+    takes = f"integers from 0 to {mdp.num_actions - 1}"
+    require("actions", actions, lambda a: np.asarray(a).min() >= 0 and np.asarray(a).max() < mdp.num_actions, takes)
     backup = make_backup(mdp, grids, utility, num_sweeps, form, stock_rounding, memory_limit)
     laws, values, residual = _followed(backup, actions, *backup.start(), num_sweeps)
-    return Plan(values, actions, backup.probs(laws), residual, jnp.int32(num_sweeps))
+    return Plan(values, actions, laws, residual, jnp.int32(num_sweeps), backup.spacing)
 
 
 def policy_iteration(
@@ -239,7 +258,32 @@ def policy_iteration(
     none = jnp.full(values.shape, -1, jnp.int32)
     start = (jnp.int32(0), jnp.asarray(True), laws, values, none, jnp.zeros((), values.dtype))
     iterations, _, laws, values, actions, gain = jax.lax.while_loop(goes_on, improve, start)
-    return Plan(values, actions, backup.probs(laws), gain, iterations * (num_sweeps + 1))
+    return Plan(values, actions, laws, gain, iterations * (num_sweeps + 1), backup.spacing)
+
+
+def distributional_bellman(
+    mdp: FiniteMDP,
+    grids: Grids,
+    utility: Utility,
+    probs: Float[Array, "S C N"],
+    actions: Int[Array, "S C"] | None = None,
+    *,
+    stock_rounding: str = "linear",
+) -> tuple[Float[Array, "S C N"], Float[Array, "S C"], Int[Array, "S C"]]:
+    """One sweep on probabilities, `T_* eta`, or `T_pi eta` of given actions.
+
+    Args:
+      mdp: with scalar rewards.
+      grids: C stocks and N atoms.
+      utility: of an `Objective`.
+      probs: eta, `[S, C, N]`; that of terminal states is taken to be delta_0.
+      actions: pi, `[S, C]`; None for the greedy ones.
+      stock_rounding: as of `value_iteration`.
+
+    Returns:
+      `(eta, F, actions)`: the laws after it `[S, C, N]`, their values and the actions `[S, C]`.
+    """
+    return categorical_backup(mdp, grids, utility, stock_rounding).sweep(probs, actions)
 
 
 def make_backup(
@@ -258,7 +302,7 @@ def make_backup(
     """
     check_plan(mdp, grids, utility, num_sweeps)
     form = choose_form(form, utility)
-    block = None if memory_limit is None else _block(mdp, grids, form, memory_limit)
+    block = _block(mdp, grids, form, memory_limit)
     return FORMS[form](mdp, grids, utility, stock_rounding, block)
 
 
@@ -278,6 +322,13 @@ def check_plan(mdp: FiniteMDP, grids: Grids, utility: Utility, num_sweeps: int) 
     )
     require_admissible(utility, mdp.discount)
     require_grids(mdp, grids, num_sweeps)
+    # Eager also inside jit, as far as grids and utility are concrete.
+    with jax.ensure_compile_time_eval():
+        ends = jnp.stack([grids.stocks[0] + grids.atoms[0], grids.stocks[-1] + grids.atoms[-1]])
+        is_finite = jnp.isfinite(utility.f(ends)).all()
+    if not isinstance(is_finite, Tracer):
+        takes = f"one that is finite on the grids' outcomes {ends.tolist()}: smaller numbers in it, or in the rewards"
+        require("utility", utility.name, lambda _: bool(is_finite), takes)
 
 
 def choose_form(form: str | None, utility: Utility) -> str:
@@ -301,21 +352,31 @@ def _followed(backup, actions, laws, values, num_sweeps):
     return jax.lax.scan(sweep, (laws, values, jnp.zeros((), values.dtype)), length=num_sweeps)[0]
 
 
-def _block(mdp: FiniteMDP, grids: Grids, form: str, memory_limit: int) -> int | None:
+def _block(mdp: FiniteMDP, grids: Grids, form: str, memory_limit: int | None) -> int | None:
     """How many states may be backed up at a time, None for all; refuses what not even one fits in."""
-    itemsize = mdp.rewards.dtype.itemsize
-    laws = itemsize * mdp.num_states * grids.stocks.shape[0] * grids.atoms.shape[0]
-    one_state = laws // mdp.num_states * (mdp.num_actions if form == "integrated" else 4)
+    itemsize, atoms = mdp.rewards.dtype.itemsize, grids.atoms.shape[0]
+    law = grids.stocks.shape[0] * atoms
+    laws = itemsize * mdp.num_states * law
+    # Look-ups count in int32.
+    takes = f"fewer than 2^31 numbers in [S, C, N]; {MOST_NUMBERS // (law // atoms * mdp.num_states)} atoms would fit"
+    require("grids", mdp.num_states * law, lambda numbers: numbers <= MOST_NUMBERS, takes)
+    countable = max(1, MOST_NUMBERS // (mdp.num_actions * law))
+    one_state = itemsize * law * (mdp.num_actions if form == "integrated" else 4)
+    if memory_limit is None:
+        if form == "integrated":
+            return None if mdp.num_states <= countable else countable
+        memory_limit = laws * (1 + mdp.num_actions)
+        return max(1, min((memory_limit - 2 * laws) // (2 * one_state), mdp.num_states))
     # Beside what all actions lead to: the loop's laws, before and after a sweep, and what they are gathered from.
-    if memory_limit >= 4 * laws + mdp.num_states * one_state:
+    if memory_limit >= 4 * laws + mdp.num_states * one_state and mdp.num_states <= countable:
         return None
     # In blocks the old laws and the new ones stand side by side.
     least = 2 * laws + 2 * one_state
-    fitting = memory_limit * grids.atoms.shape[0] // least
+    fitting = memory_limit * atoms // least
     require(
         "memory_limit",
         memory_limit,
         lambda limit: limit >= least,
-        f"at least {least} bytes for {grids.atoms.shape[0]} atoms; {fitting} atoms would fit",
+        f"at least {least} bytes for {atoms} atoms; {fitting} atoms would fit",
     )
-    return (memory_limit - 2 * laws) // (2 * one_state)
+    return min((memory_limit - 2 * laws) // (2 * one_state), countable)

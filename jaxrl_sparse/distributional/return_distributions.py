@@ -165,7 +165,7 @@ def probs_to_integrated_cdf(probs: Float[Array, "... N"], spacing: float | Float
 
 
 def integrated_cdf_to_probs(
-    integrated_cdf: Float[Array, "... N"], spacing: float | Float[Array, ""]
+    integrated_cdf: Float[Array, "... N"], spacing: float | Float[Array, "..."]
 ) -> Float[Array, "... N"]:
     """The probabilities again: second differences of H over zeta, the last atom taking what the mass lacks to one.
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxrl_sparse.base import require
 from jaxrl_sparse.distributional.backups import Shard
-from jaxrl_sparse.distributional.grids import TOLERANCE, Grids, spacing
+from jaxrl_sparse.distributional.grids import Grids, rounding, spacing
 from jaxrl_sparse.distributional.objectives import Utility
 from jaxrl_sparse.distributional.planning import FORMS, Plan, check_plan, choose_form
 from jaxrl_sparse.finite.mdp import FiniteMDP
@@ -79,7 +79,7 @@ def sharded_value_iteration(
         jax.shard_map,
         mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(), PartitionSpec(axis)),
-        out_specs=Plan(columns_of, columns_of, columns_of, PartitionSpec(), PartitionSpec()),  # pyright: ignore
+        out_specs=Plan(columns_of, columns_of, columns_of, PartitionSpec(), PartitionSpec(), PartitionSpec()),  # pyright: ignore
         check_vma=False,
     )
     def iterate(mdp: FiniteMDP, grids: Grids, stocks: Float[Array, "C_local"]) -> Plan:
@@ -94,7 +94,7 @@ def sharded_value_iteration(
         laws, values = backup.start()
         start = (laws, values, jnp.zeros(values.shape, jnp.int32), jnp.zeros((), values.dtype))
         (laws, values, actions, residual), _ = jax.lax.scan(sweep, start, length=num_sweeps)
-        return Plan(values, actions, backup.probs(laws), jax.lax.pmax(residual, axis), jnp.int32(num_sweeps))
+        return Plan(values, actions, laws, jax.lax.pmax(residual, axis), jnp.int32(num_sweeps), backup.spacing)
 
     return jax.jit(iterate)(mdp, grids, grids.stocks)
 
@@ -110,7 +110,7 @@ def halo_size(mdp: FiniteMDP, grids: Grids) -> int:
     paid = np.broadcast_to(np.asarray(mdp.rewards), mdp.probabilities.shape)[possible]
     extremes = np.array([[paid.min()], [paid.max()]])
     following = np.clip((stocks + extremes) / float(mdp.discount), stocks[0], stocks[-1])
-    return math.ceil(np.abs(following - stocks).max() / float(spacing(grids.stocks)) - TOLERANCE)
+    return math.ceil(np.abs(following - stocks).max() / float(spacing(grids.stocks)) - rounding(grids.stocks))
 
 
 def with_halo(laws: Float[Array, "S C_local N"], halo: int, axis: str, devices: int) -> Float[Array, "S C_wide N"]:

@@ -45,6 +45,7 @@ def plan(
     spacing: float | None = None,
     num_episodes: int = 10_000,
     seed: int = 0,
+    memory_limit: int | None = None,
     environment_options: Mapping[str, Any] | None = None,
 ) -> PlannedReturns:
     """The best policy of a named environment for an objective, and what it achieves.
@@ -55,11 +56,11 @@ def plan(
       environment: a name of one whose states are finitely many: `two-stage`, `gamble`, `target-grid`, `risky-corridor`,
         `budget`, `homeostat`.
       objective: such as `cvar(0.1)`, see `jaxrl_sparse.distributional.parse_objective`.
-      num_steps: the horizon; None for the environment's time limit with gamma = 1, and below 1 for as many sweeps as
-        matter.
+      num_steps: the horizon; None for the environment's time limit with gamma = 1, and for ever below 1.
       spacing: of atoms and stocks; None for one that fits the rewards.
       num_episodes: of the policy.
       seed: of the episodes.
+      memory_limit: bytes that planning may take; None for 8 GiB.
       environment_options: keyword arguments of `environments.make`.
 
     Raises:
@@ -76,9 +77,8 @@ def plan(
     _require_components(wanted, mdp)
     if num_steps is None and float(mdp.discount) == 1:
         num_steps = made.horizon
-    solution = solve(mdp, wanted, num_steps, spacing=spacing)
-    by_step = solution.actions.ndim > solution.values.ndim
-    length = solution.actions.shape[0] if by_step else max(made.horizon, num_steps or 0)
+    solution = solve(mdp, wanted, num_steps, spacing=spacing, memory_limit=memory_limit)
+    length = made.horizon if num_steps is None else num_steps
     starts = jnp.broadcast_to(solution.initial_stock, (num_episodes, *solution.initial_stock.shape))
     episodes = rollout_stock_policy(jax.random.key(seed), mdp, solution.actions, solution.stocks, starts, length)
     utility = float(wanted.utility.f(episodes.outcomes).mean())
@@ -92,7 +92,7 @@ def report(planned: PlannedReturns) -> list[str]:
     solution, episodes = planned.solution, planned.episodes
     lines = [
         ("objective", f"{planned.objective.name} on {planned.environment.name}"),
-        ("optimal value", f"{float(solution.value):.6g}"),
+        ("optimal value", f"{float(solution.value):.6g}{_caveat(planned)}"),
         ("initial stock", _numbers(solution.initial_stock)),
     ]
     if solution.probs is not None and solution.atoms is not None:
@@ -173,6 +173,18 @@ def _require_components(objective: Objective, mdp: FiniteMDP) -> None:
     m = mdp.num_rewards
     takes = "an objective of scalar returns" if m is None else f"an objective of {m} returns: its rewards are vectors"
     require("objective", objective.name, lambda _: objective.utility.num_components == m, takes)
+
+
+def _caveat(planned: PlannedReturns) -> str:
+    """What has to be known of a value that is not the exact optimum."""
+    if planned.objective.minimizes:
+        return " (an upper bound of what a deterministic policy reaches)"
+    gamma, solution = float(planned.environment.mdp.discount), planned.solution
+    if gamma == 1 or solution.atoms is None:
+        return ""
+    error = float(planned.objective.utility.lipschitz * (solution.atoms[1] - solution.atoms[0])) / (2 * (1 - gamma))
+    error = error / float(planned.objective.level) if planned.objective.initial_stock is None else error
+    return f" (on a grid whose atoms cost at most {error:.2g})" if np.isfinite(error) else " (on a grid)"
 
 
 def _numbers(values: Any) -> str:

@@ -40,7 +40,7 @@ def test_one_device_is_enough():
     mdp, utility = small_mdp(), cvar(0.5).utility
     alone = value_iteration(mdp, GRIDS, utility, NUM_SWEEPS)
     sharded = sharded_value_iteration(mdp, GRIDS, utility, NUM_SWEEPS, make_mesh(1))
-    for one, other in zip(alone, sharded, strict=True):
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(sharded), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -70,7 +70,7 @@ def compare():
         alone = value_iteration(mdp, GRIDS, utility, NUM_SWEEPS)
         sharded = sharded_value_iteration(mdp, GRIDS, utility, NUM_SWEEPS, mesh)
         assert len(sharded.values.sharding.device_set) == 4
-        for one, other in zip(alone, sharded, strict=True):
+        for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(sharded), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
         short = sharded_value_iteration(mdp, GRIDS, utility, NUM_SWEEPS, mesh, halo=halo - 1)
         assert np.abs(np.asarray(short.values) - np.asarray(alone.values)).max() > 0.1

@@ -51,7 +51,7 @@ def test_the_command_prints_the_optimum_and_draws_it(tmp_path, capsys):
         (["--env", "hard-maze", "--objective", "mean"], "environment: got 'hard-maze', takes one with finitely many"),
         (["--env", "gamble", "--objective", "median"], "median it cannot: it is not indifferent to mixtures"),
         (["--env", "gamble", "--objective", "cvar(2)"], "tau: got 2.0, takes a number in (0, 1]"),
-        (["--env", "gamble", "--objective", "cvar"], "objective: got 'cvar', takes cvar(tau) with numbers"),
+        (["--env", "gamble", "--objective", "cvar"], "objective: got 'cvar', takes cvar(tau) with finite numbers"),
         (["--env", "gamble", "--objective", "cvr(.1)"], "objective: got 'cvr', takes one of cvar(tau), "),
         (["--env", "budget", "--objective", "mean"], "objective: got 'mean', takes an objective of 2 returns"),
         (["--env", "target-grid", "--objective", "exponential(1)"], "takes 1: exponential is not indifferent to gamma"),
@@ -61,7 +61,7 @@ def test_the_command_prints_the_optimum_and_draws_it(tmp_path, capsys):
         ),
         (
             ["--env", "gamble", "--objective", "mean", "--spacing", "0"],
-            "spacing: got 0.0, takes a finite number above 0",
+            "spacing: got 0.0, takes a finite number above 0, or None",
         ),
         (
             ["--env", "gamble", "--objective", "mean", "--steps", "0"],
