@@ -29,7 +29,8 @@ from jaxrl_sparse.base import (
     require,
     require_known,
 )
-from jaxrl_sparse.distributional.objectives import Utility
+from jaxrl_sparse.distributional.initial_stocks import optimize_initial_stock
+from jaxrl_sparse.distributional.objectives import Objective, Utility
 from jaxrl_sparse.distributional.stock_learning import (
     stock_edit,
     stock_reward,
@@ -41,6 +42,7 @@ from jaxrl_sparse.environments.rollouts import run_episodes
 from jaxrl_sparse.environments.stock import StockAugmented, StockObservation, StockParams
 from jaxrl_sparse.finite.mdp import return_bounds
 from jaxrl_sparse.learners.deep_q_networks import render_of
+from jaxrl_sparse.learners.discounting import discount_of, discounted_sum
 from jaxrl_sparse.learners.q_learning import QLearningConfig, QLearningState, action_scores, q_learning
 from jaxrl_sparse.learners.value_heads import (
     ValueHead,
@@ -53,6 +55,8 @@ from jaxrl_sparse.networks.feedforward import Network
 from jaxrl_sparse.networks.scalar_embeddings import BOUND, scalar_embedding
 
 HEADS = ("quantile", "categorical", "implicit", "expected")
+# First stocks among which `evaluate` searches.
+NUM_SEARCHED_STOCKS = 41
 # Outputs of one are a quarter of the largest return, and start at a tenth of what a linear layer would give.
 _OUTPUT_SHARE, _FINAL_SCALE = 0.25, 0.1
 
@@ -62,8 +66,8 @@ class StockAgentConfig:
     """Configuration of `d_eta_n`.
 
     Attributes:
-      learner: of Q-learning; its discount is gamma of returns and stocks, except where the environment's parameters
-        hold a finite MDP, which has its own.
+      learner: of Q-learning; its discount is gamma of returns and of stocks, see `discount_of`, and its
+        `num_evaluation_episodes` are those from each stock of `evaluate`.
       head: "quantile", "categorical", "implicit" or "expected" (no law at all: see `stock_reward`).
       num_atoms: quantiles, atoms, or sampled levels of the law of each action.
       kappa: width of Huber's rounding of the quantile loss, in the return's unit; 0 for none.
@@ -76,8 +80,7 @@ class StockAgentConfig:
       stock_low: the least first stock of training episodes; None for -return_scale.
       stock_high: the largest; None for return_scale.
       edit_stocks: whether each sampled transition gets a stock of its own, uniform in 1.2 times the return's scale.
-      evaluation_stocks: first stocks of `evaluate`.
-      num_evaluation_episodes: of each of these stocks.
+      evaluation_stocks: first stocks of `evaluate`; None for the objective's own, see `d_eta_n`.
     """
 
     learner: QLearningConfig = QLearningConfig(
@@ -86,7 +89,6 @@ class StockAgentConfig:
         batch_size=256,
         replay_capacity=100_000,
         learning_starts=2_000,
-        discount=1.0,
         learning_rate=1e-3,
         learning_rate_end=2e-5,
         learning_rate_steps=200_000,
@@ -96,6 +98,7 @@ class StockAgentConfig:
         target_period=1,
         target_step_size=0.02,
         average_ties=True,
+        num_evaluation_episodes=512,
     )
     head: str = "quantile"
     num_atoms: int = 64
@@ -108,28 +111,35 @@ class StockAgentConfig:
     stock_low: float | None = None
     stock_high: float | None = None
     edit_stocks: bool = True
-    evaluation_stocks: tuple[float, ...] = (0.0,)
-    num_evaluation_episodes: int = 32
+    evaluation_stocks: tuple[float, ...] | None = None
 
 
-def d_eta_n(config: StockAgentConfig, environment: Any, utility: Utility, params: PyTree = None) -> Algorithm:
+def d_eta_n(
+    config: StockAgentConfig, environment: Any, objective: Objective | Utility, params: PyTree = None
+) -> Algorithm:
     """DQN with a stock input and a head for laws of returns, as an algorithm.
 
     The state, the update and its metrics are those of `q_learning` on the stock-augmented environment; first stocks of
-    episodes are uniform between the bounds. `evaluate` runs greedy episodes from each of the evaluation stocks: the
-    metric `utility` is the mean of f(c_0 + G) over all of them, `utility(c_0)` that from one stock.
+    episodes are uniform between the bounds, whatever the objective's own.
+
+    `evaluate` runs greedy episodes. Its metrics are the objective's `value`, the `initial_stock` c_0 from which it is
+    reached, and `utility`, the mean of f(c_0 + G). Where the initial stock is to be searched, it is the best of 41 over
+    the return's scale, and as many fresh episodes say what it is worth: the best of noisy values is larger than what it
+    stands for. Where the configuration has evaluation stocks of its own, the metrics are
+    instead `utility(c_0)` from each of them, and `utility`, the mean over all.
 
     Args:
       config: see `StockAgentConfig`.
       environment: without a stock, with discrete actions, scalar rewards, and flat observations or images.
-      utility: f, of an `Objective`.
+      objective: what is worth how much; a utility alone is an objective from the initial stock 0.
       params: of the environment; None for its defaults.
 
     Raises:
-      ValueError: naming the field that is out of range; if the utility cannot be planned for with this discount or
-        takes vectors; if the return's scale is neither given nor known.
+      ValueError: naming the field that is out of range; if the utility cannot be planned for with this discount; if it
+        or the environment's rewards are of vectors; if the return's scale is neither given nor known.
     """
-    parts = _parts(config, environment, utility, params)
+    objective = _as_objective(objective)
+    parts = _parts(config, environment, objective, params)
     algorithm = q_learning(
         parts.learner,
         parts.environment,
@@ -140,12 +150,28 @@ def d_eta_n(config: StockAgentConfig, environment: Any, utility: Utility, params
         edit=stock_edit(BOUND * parts.scale, parts.params.discount) if config.edit_stocks else None,
     )
 
+    num_episodes = config.learner.num_evaluation_episodes
+
+    def mean_utilities(
+        state: QLearningState, key: PRNGKeyArray, stocks: Float[Array, "K"], num_episodes: int = num_episodes
+    ) -> Float[Array, "K"]:
+        return jnp.mean(objective.utility.f(_outcomes(parts, state, key, stocks, num_episodes)), axis=1)
+
     def evaluate(state: QLearningState, key: PRNGKeyArray) -> Metrics:
-        stocks = jnp.asarray(config.evaluation_stocks, jnp.float32)
-        outcomes = _outcomes(parts, state, key, stocks, config)
-        utilities = jnp.mean(utility.f(outcomes), axis=1)
-        by_stock = {f"utility({stock:g})": utilities[i] for i, stock in enumerate(config.evaluation_stocks)}
-        return {"utility": jnp.mean(utilities), **by_stock}
+        if config.evaluation_stocks is not None:
+            utilities = mean_utilities(state, key, jnp.asarray(config.evaluation_stocks, jnp.float32))
+            by_stock = {f"utility({stock:g})": utilities[i] for i, stock in enumerate(config.evaluation_stocks)}
+            return {"utility": jnp.mean(utilities), **by_stock}
+        if objective.initial_stock is not None:
+            stocks = jnp.asarray(objective.initial_stock, jnp.float32)[None]
+            (utility,) = mean_utilities(state, key, stocks)
+            return {"value": utility, "initial_stock": stocks[0], "utility": utility}
+        search_key, value_key = jax.random.split(key)
+        stocks = jnp.linspace(-parts.scale, parts.scale, NUM_SEARCHED_STOCKS)
+        best = optimize_initial_stock(mean_utilities(state, search_key, stocks), stocks, objective).stock
+        (utility,) = mean_utilities(state, value_key, best[None], NUM_SEARCHED_STOCKS * num_episodes)
+        value = optimize_initial_stock(utility[None], best[None], objective).value
+        return {"value": value, "initial_stock": best, "utility": utility}
 
     return Algorithm(algorithm.init, algorithm.update, evaluate)
 
@@ -153,7 +179,7 @@ def d_eta_n(config: StockAgentConfig, environment: Any, utility: Utility, params
 def greedy_outcomes(
     config: StockAgentConfig,
     environment: Any,
-    utility: Utility,
+    objective: Objective | Utility,
     state: QLearningState,
     key: PRNGKeyArray,
     initial_stocks: Float[Array, "K"],
@@ -161,13 +187,13 @@ def greedy_outcomes(
 ) -> Float[Array, "K E"]:
     """What a trained agent achieves when it is asked: outcomes `c_0 + G` of greedy episodes from any first stocks.
 
-        state, _ = train(d_eta_n(config, environment, utility), state, num_updates)
-        returns = greedy_outcomes(config, environment, utility, state, key, stocks) - stocks[:, None]
+        state, _ = train(d_eta_n(config, environment, objective), state, num_updates)
+        returns = greedy_outcomes(config, environment, objective, state, key, stocks) - stocks[:, None]
 
     Args:
-      config: that it was made with; E is its `num_evaluation_episodes`.
+      config: that it was made with; E is its learner's `num_evaluation_episodes`.
       environment: that it was made with.
-      utility: that it was made with.
+      objective: that it was made with, or its utility.
       state: of the algorithm.
       key: for the episodes.
       initial_stocks: c_0, in the return's unit; minus the target, or minus the quantile of a CVaR.
@@ -179,7 +205,8 @@ def greedy_outcomes(
     Raises:
       ValueError: as `d_eta_n`.
     """
-    return _outcomes(_parts(config, environment, utility, params), state, key, initial_stocks, config)
+    parts = _parts(config, environment, objective, params)
+    return _outcomes(parts, state, key, initial_stocks, config.learner.num_evaluation_episodes)
 
 
 def evaluate_stocks(
@@ -191,7 +218,10 @@ def evaluate_stocks(
     num_episodes: int,
     num_steps: int,
 ) -> Float[Array, "K E"]:
-    """Outcomes `c_0 + G_0 = gamma^T c_T` of episodes from given first stocks.
+    """Outcomes `c_0 + G_0` of episodes from given first stocks.
+
+    They are added up from rewards: `gamma^T c_T` is the same, but in a long episode c_T is beyond float32. All stocks
+    get the same draws, so that less noise is between them.
 
     Args:
       act: `act(observations[E]) -> actions[E]`.
@@ -206,7 +236,7 @@ def evaluate_stocks(
       `[K, E]`, in the return's unit.
     """
 
-    def from_stock(key: PRNGKeyArray, stock: Float[Array, ""]) -> Float[Array, "E"]:
+    def from_stock(stock: Float[Array, ""]) -> Float[Array, "E"]:
         episodes = run_episodes(
             environment,
             lambda _, observations: act(observations),
@@ -215,29 +245,28 @@ def evaluate_stocks(
             params.replace(low=stock, high=stock),
             num_steps,
             num_episodes,
+            discounted_sum(params.discount),
+            jnp.zeros(num_episodes),
         )
-        return params.discount**episodes.lengths * episodes.states.stock
+        return stock + episodes.accumulated
 
-    return jax.vmap(from_stock)(jax.random.split(key, initial_stocks.shape[0]), initial_stocks)
+    return jax.vmap(from_stock)(initial_stocks)
 
 
 def _outcomes(
-    parts: "_Parts", state: QLearningState, key: PRNGKeyArray, stocks: Float[Array, "K"], config: StockAgentConfig
+    parts: "_Parts", state: QLearningState, key: PRNGKeyArray, stocks: Float[Array, "K"], num_episodes: int
 ) -> Float[Array, "K E"]:
-    law_key, episodes_key = jax.random.split(key)
-
     def act(observations: StockObservation) -> Array:
-        scores = action_scores(state.params, jax.random.clone(law_key), observations, parts.torso, parts.head)
-        return jnp.argmax(scores, axis=-1)
+        return jnp.argmax(action_scores(state.params, None, observations, parts.torso, parts.head), axis=-1)
 
     return evaluate_stocks(
         act,
         parts.environment,
         parts.params,
-        episodes_key,
+        key,
         stocks,
-        config.num_evaluation_episodes,
-        config.learner.max_evaluation_steps,
+        num_episodes,
+        parts.learner.max_evaluation_steps,
     )
 
 
@@ -253,12 +282,17 @@ class _Parts(NamedTuple):
     scale: float | Array
 
 
-def _parts(config: StockAgentConfig, environment: Any, utility: Utility, params: PyTree) -> _Parts:
-    _check(config, utility)
+def _as_objective(objective: Objective | Utility) -> Objective:
+    return objective if isinstance(objective, Objective) else Objective(objective.name, objective)
+
+
+def _parts(config: StockAgentConfig, environment: Any, objective: Objective | Utility, params: PyTree) -> _Parts:
+    utility = _as_objective(objective).utility
+    _check(config, environment, utility)
     params = environment.default_params if params is None else params
-    discount = params.mdp.discount if hasattr(params, "mdp") else config.learner.discount
+    discount = discount_of(config.learner.discount, environment, params)
     factor = utility_discount(utility, discount)
-    scale = _scale(config, environment, params)
+    scale = _scale(config, environment, params, discount)
     low = -scale if config.stock_low is None else config.stock_low
     high = scale if config.stock_high is None else config.stock_high
     augmented = StockAugmented(environment, discount, low, high)
@@ -273,13 +307,13 @@ def _parts(config: StockAgentConfig, environment: Any, utility: Utility, params:
         StockParams(params, discount, low, high),
         torso,
         _head(config, utility, scale),
-        stock_reward(utility, discount) if law_free else None,
+        stock_reward(utility, discount, BOUND * scale) if law_free else None,
         scale,
     )
 
 
 def _head(config: StockAgentConfig, utility: Utility, scale: float | Array) -> ValueHead:
-    score, output_scale = utility_score(utility), _OUTPUT_SHARE * scale
+    score, output_scale = utility_score(utility, BOUND * scale), _OUTPUT_SHARE * scale
     if config.head == "categorical":
         return categorical(-scale, scale, config.num_atoms, score=score, final_scale=_FINAL_SCALE)
     if config.head == "implicit":
@@ -296,22 +330,25 @@ def _head(config: StockAgentConfig, utility: Utility, scale: float | Array) -> V
     return quantile(config.num_atoms, config.kappa, score=score, final_scale=_FINAL_SCALE, output_scale=output_scale)
 
 
-def _scale(config: StockAgentConfig, environment: Any, params: Any) -> float | Array:
+def _scale(config: StockAgentConfig, environment: Any, params: Any, discount: float | Array) -> float | Array:
     scale = config.return_scale
     if scale is not None:
         return scale
     takes = "a number above 0; only an environment with a finite MDP in its parameters tells its own"
     require("return_scale", scale, lambda _: hasattr(params, "mdp"), takes)
-    low, high = return_bounds(params.mdp, int(environment.default_params.max_steps_in_episode))
+    mdp = params.mdp._replace(discount=jnp.asarray(discount, params.mdp.rewards.dtype))
+    low, high = return_bounds(mdp, int(environment.default_params.max_steps_in_episode))
     largest = jnp.maximum(jnp.abs(low), jnp.abs(high)).astype(jnp.float32)
     return largest if isinstance(largest, Tracer) else float(largest)
 
 
-def _check(config: StockAgentConfig, utility: Utility) -> None:
+def _check(config: StockAgentConfig, environment: Any, utility: Utility) -> None:
     require_known("head", config.head, HEADS, HEADS)
     takes = "one of scalar outcomes: quantiles are those of a number; plan for vectors of rewards instead"
     require("utility", utility.name, lambda _: utility.num_components is None, takes)
+    takes = "one with scalar rewards: quantiles are those of a number; `plan` for vectors of rewards instead"
+    require("environment", environment.name, lambda _: getattr(environment, "num_rewards", None) is None, takes)
     require("num_atoms", config.num_atoms, lambda n: is_count(n) and n >= 2, "an integer of at least 2")
     require("return_scale", config.return_scale, lambda scale: scale is None or scale > 0, "a number above 0, or None")
-    require("evaluation_stocks", config.evaluation_stocks, lambda stocks: len(stocks) >= 1, "at least one stock")
-    require("num_evaluation_episodes", config.num_evaluation_episodes, is_count, "an integer of at least 1")
+    takes = "at least one stock, or None"
+    require("evaluation_stocks", config.evaluation_stocks, lambda stocks: stocks is None or len(stocks) >= 1, takes)

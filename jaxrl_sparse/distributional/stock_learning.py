@@ -4,6 +4,7 @@ Source: Avila Pires et al., "Optimizing Return Distributions with Distributional
 section 6; Bauerle and Ott (2011) for the recursion without laws.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +23,11 @@ from jaxrl_sparse.networks.convolutional import Render
 from jaxrl_sparse.networks.feedforward import Network, feedforward, flat_features
 from jaxrl_sparse.rewards.algebra import stateless
 
+# Utilities that bend everywhere tell stocks apart a hundred bounds away, where float32 still tells returns apart.
+_FAR = 100
 
-def stock_reward(utility: Utility, discount: float | Array) -> RewardTransformation:
+
+def stock_reward(utility: Utility, discount: float | Array, bound: float | Array = math.inf) -> RewardTransformation:
     """Rewards whose best return is what the best policy adds to the utility of the stock, without any law.
 
         r' = gamma^p f(c') - f(c),    discounted by gamma^p,    p the degree of f
@@ -38,9 +42,14 @@ def stock_reward(utility: Utility, discount: float | Array) -> RewardTransformat
     `gamma^{pT} f(c_T) - f(c_0) = f(c_0 + G_0) - f(c_0)`. It starts where V would have to be initialised at f, since
     zero is a second fixed point of V's equation.
 
+    A stock beyond the bound counts as one at the bound, and c' is what follows from that: so a network that tells no
+    stocks apart there sees one process, and stocks that a discount has blown up to infinity pay finite rewards. Of
+    utilities with slopes nothing changes there, `r' = slope r`.
+
     Args:
       utility: f of degree p; of no degree if gamma is 1.
       discount: gamma in (0, 1].
+      bound: of stocks, in the return's unit; at least the largest absolute return.
 
     Returns:
       A transformation of trajectories whose observations are `StockObservation`; it relabels.
@@ -53,7 +62,8 @@ def stock_reward(utility: Utility, discount: float | Array) -> RewardTransformat
     factor = utility_discount(utility, discount)
 
     def rewards(trajectory: Trajectory) -> Float[Array, "T B"]:
-        return factor * utility.f(trajectory.next_observations.stock) - utility.f(trajectory.observations.stock)
+        stock = jnp.clip(trajectory.observations.stock, -bound, bound)
+        return factor * utility.f(stock_update(stock, trajectory.rewards, discount)) - utility.f(stock)
 
     return stateless(rewards)
 
@@ -90,11 +100,22 @@ def stock_edit(bound: float | Array, discount: float | Array) -> Edit:
     return edit
 
 
-def utility_score(utility: Utility) -> Score:
-    """`sum_n p_n f(c + z_n)` with the stock c of the observation: the worth of each action's law."""
+def utility_score(utility: Utility, bound: float | Array = math.inf) -> Score:
+    """`sum_n p_n f(c + z_n)` with the stock c of the observation: the worth of each action's law.
+
+    A discount blows stocks up, by gamma^-t, until float32 loses z in c + z. A utility with slopes is linear in z where
+    c is beyond all returns, so that its best action is the same from there on: its stocks are clipped to the bound,
+    those of other utilities to a hundred times it.
+
+    Args:
+      utility: f.
+      bound: in the return's unit, at least the largest absolute return.
+    """
+    reach = bound if utility.slopes is not None else _FAR * bound
 
     def score(atoms: Array, probabilities: Array, observations: StockObservation) -> Float[Array, "B A"]:
-        return jnp.sum(probabilities * utility.f(observations.stock[:, None, None] + atoms), axis=-1)
+        stock = jnp.clip(observations.stock, -reach, reach)[:, None, None]
+        return jnp.sum(probabilities * utility.f(stock + atoms), axis=-1)
 
     return score
 

@@ -15,6 +15,7 @@ HALF_PADDLE = 2
 MAX_BALL_ROWS = 3
 POINTS_TO_WIN = 5
 MAX_STEPS = 1000
+DISCOUNT = 0.997
 # Rows of a serve: far enough from the walls for the cell that the ball came from.
 SERVE_ROWS = (5, HEIGHT - 5)
 
@@ -72,6 +73,11 @@ class PongScore(Environment[PongState, EnvironmentParams]):
     def default_params(self) -> EnvironmentParams:
         """A time limit of 1,000 steps."""
         return EnvironmentParams(max_steps_in_episode=MAX_STEPS)
+
+    @property
+    def discount(self) -> float:
+        """gamma, per step; over the 1,000 steps of the longest match it is 0.05."""
+        return DISCOUNT
 
     def reset_env(self, key: PRNGKeyArray, params: EnvironmentParams) -> tuple[Array, PongState]:
         """A match at 0 : 0 before the first serve's first step."""

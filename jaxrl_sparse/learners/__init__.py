@@ -10,6 +10,7 @@ from jaxrl_sparse.learners.deep_q_networks import (
     iqn,
     qr_dqn,
 )
+from jaxrl_sparse.learners.discounting import discount_of
 from jaxrl_sparse.learners.q_learning import QLearningConfig, q_learning
 from jaxrl_sparse.learners.quantile_regression import quantile_levels, quantile_regression_loss
 from jaxrl_sparse.learners.replay import Replay, Transitions, replay
@@ -18,7 +19,6 @@ from jaxrl_sparse.learners.value_heads import (
     ValueHead,
     categorical,
     categorical_loss,
-    categorical_projection,
     expected_value,
     implicit_quantile,
     quantile,
@@ -36,7 +36,7 @@ __all__ = [
     "c51",
     "categorical",
     "categorical_loss",
-    "categorical_projection",
+    "discount_of",
     "dqn",
     "expected_value",
     "implicit_quantile",

@@ -20,8 +20,9 @@ from jaxrl_sparse.base import (
     require,
     trajectory_spec,
 )
-from jaxrl_sparse.environments.rollouts import RolloutState, Transition, rollout, run_episodes, start_rollout
+from jaxrl_sparse.environments.rollouts import RolloutState, rollout, run_episodes, start_rollout
 from jaxrl_sparse.environments.vectorized import vectorize
+from jaxrl_sparse.learners.discounting import discount_of, discounted_sum
 from jaxrl_sparse.learners.replay import (
     ReplayState,
     Transitions,
@@ -49,7 +50,7 @@ class QLearningConfig:
       batch_size: transitions of a batch.
       replay_capacity: transitions that are kept; rounded up to a multiple of B T.
       learning_starts: transitions that are collected before the first gradient step.
-      discount: gamma in [0, 1], per step.
+      discount: gamma in [0, 1], per step; None for the environment's own, see `discount_of`.
       learning_rate: Adam's, at the start.
       learning_rate_end: Adam's from `learning_rate_steps` on; None for a constant rate.
       learning_rate_steps: environment steps in which it falls linearly.
@@ -72,7 +73,7 @@ class QLearningConfig:
     batch_size: int = 128
     replay_capacity: int = 10_000
     learning_starts: int = 10_000
-    discount: float = 0.99
+    discount: float | None = None
     learning_rate: float = 2.5e-4
     learning_rate_end: float | None = None
     learning_rate_steps: int = 500_000
@@ -152,6 +153,7 @@ def q_learning(
         relabel.
     """
     _check(config)
+    discount = discount_of(config.discount, environment, params)
     reward = identity() if reward is None else reward
     relabel = _relabel_of(reward)
     num_actions = _num_actions(environment, params)
@@ -218,7 +220,7 @@ def q_learning(
                 loss_key,
                 batch,
                 rewards,
-                config.discount,
+                discount,
                 torso=torso,
                 head=head,
                 double_q=config.double_q,
@@ -264,26 +266,19 @@ def q_learning(
         return state, metrics
 
     def evaluate(state: QLearningState, key: PRNGKeyArray) -> Metrics:
-        law_key, episodes_key = jax.random.split(key)
-
         def act(genomes: None, observations: PyTree) -> Array:
             del genomes
-            return jnp.argmax(
-                action_scores(state.params, jax.random.clone(law_key), observations, torso, head), axis=-1
-            )
-
-        def discounted(so_far: Array, transition: Transition) -> Array:
-            return so_far + config.discount**transition.time * transition.rewards
+            return jnp.argmax(action_scores(state.params, None, observations, torso, head), axis=-1)
 
         episodes = run_episodes(
             environment,
             act,
             None,
-            episodes_key,
+            key,
             params,
             config.max_evaluation_steps,
             config.num_evaluation_episodes,
-            discounted,
+            discounted_sum(discount),
             jnp.zeros(config.num_evaluation_episodes),
         )
         return {
@@ -386,7 +381,7 @@ def _check(config: QLearningConfig) -> None:
         require(field, getattr(config, field), is_count, "an integer of at least 1")
     for field in ("learning_starts", "epsilon_steps", "learning_rate_steps"):
         require(field, getattr(config, field), lambda number: number >= 0, "an integer of at least 0")
-    for field in ("discount", "epsilon_start", "epsilon_end", "target_step_size"):
+    for field in ("epsilon_start", "epsilon_end", "target_step_size"):
         require(field, getattr(config, field), lambda number: 0 <= number <= 1, "a number in [0, 1]")
     for field in ("learning_rate", "adam_epsilon"):
         require(field, getattr(config, field), lambda number: number > 0, "a number above 0")

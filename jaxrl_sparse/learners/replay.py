@@ -52,14 +52,12 @@ class Replay(NamedTuple):
       add: `add(state, rows[B]) -> state`; the oldest rows go first. B divides the capacity.
       sample: `sample(state, key, num_batches=1) -> rows[num_batches * batch_size]`: uniform with replacement over what
         was written, from one draw.
-      can_sample: `can_sample(state) -> bool`: whether there are as many rows as a batch takes.
       capacity: rows that it holds.
     """
 
     init: Callable[[PyTree], ReplayState]
     add: Callable[[ReplayState, PyTree], ReplayState]
     sample: Callable[..., PyTree]
-    can_sample: Callable[[ReplayState], Bool[Array, ""]]
     capacity: int
 
 
@@ -102,10 +100,7 @@ def replay(capacity: int, batch_size: int) -> Replay:
         chosen = (bits % jnp.maximum(state.size, 1).astype(jnp.uint32)).astype(jnp.int32)
         return jax.tree.map(lambda ring: ring.at[chosen].get(mode="promise_in_bounds"), state.rows)
 
-    def can_sample(state: ReplayState) -> Bool[Array, ""]:
-        return state.size >= batch_size
-
-    return Replay(init, add, sample, can_sample, capacity)
+    return Replay(init, add, sample, capacity)
 
 
 def rounded_capacity(capacity: int, rows_per_add: int) -> int:

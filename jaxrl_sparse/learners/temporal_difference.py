@@ -73,8 +73,16 @@ def temporal_difference_loss(
 
 
 def action_scores(
-    params: QNetworkParams, key: PRNGKeyArray, observations: PyTree, torso: Network, head: ValueHead
+    params: QNetworkParams, key: PRNGKeyArray | None, observations: PyTree, torso: Network, head: ValueHead
 ) -> Float[Array, "B A"]:
-    """The worth of each action in the eyes of a network, by which the greedy policy takes the largest."""
+    """The worth of each action in the eyes of a network, by which the greedy policy takes the largest.
+
+    Args:
+      params: of the network.
+      key: for heads that sample levels; None for levels that are always the same.
+      observations: `[B, ...]`.
+      torso: features of observations.
+      head: laws of features.
+    """
     law = head.law(params.head, key, torso.apply(params.torso, observations))
     return head.score(law.atoms, law.probabilities, observations)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from jaxrl_sparse.base import PyTree, is_count, require
 from jaxrl_sparse.learners.quantile_regression import quantile_levels, quantile_regression_loss
 from jaxrl_sparse.networks.feedforward import feedforward
+from jaxrl_sparse.numerics.categorical_projection import triangular_kernel
 
 # Scores this close, relative to the best or absolutely, are tied.
 _TIE_TOLERANCE = 1e-8
@@ -40,7 +41,7 @@ class ValueHead(NamedTuple):
     Attributes:
       init: `init(key, features[B, F], num_actions) -> params`.
       law: `law(params, key, features[B, F]) -> Law[B, A, N]`, by which actions are compared. Only sampling heads use
-        the key.
+        the key; without one (None) their levels are the middles of N equal shares.
       loss: `loss(params, key, features[B, F], actions[B], targets: Law[B, M]) -> (losses[B], values[B])`; the values
         are the expectations of the laws of the actions taken.
       score: `score(atoms, probabilities, observations) -> [B, A]`, the worth of each law.
@@ -49,10 +50,10 @@ class ValueHead(NamedTuple):
     """
 
     init: Callable[[PRNGKeyArray, Array, int], PyTree]
-    law: Callable[[PyTree, PRNGKeyArray, Array], Law]
+    law: Callable[[PyTree, PRNGKeyArray | None, Array], Law]
     loss: Callable[[PyTree, PRNGKeyArray, Array, Array, Law], tuple[Array, Array]]
     score: Score
-    target_law: Callable[[PyTree, PRNGKeyArray, Array], Law] | None = None
+    target_law: Callable[[PyTree, PRNGKeyArray | None, Array], Law] | None = None
     samples_levels: bool = False
 
 
@@ -90,7 +91,7 @@ def expected_value(
     def q_values(params: PyTree, features: Array) -> Float[Array, "B A"]:
         return output_scale * _linear(params, features)
 
-    def law(params: PyTree, key: PRNGKeyArray, features: Array) -> Law:
+    def law(params: PyTree, key: PRNGKeyArray | None, features: Array) -> Law:
         del key
         return Law(q_values(params, features)[..., None], jnp.ones((1, 1, 1)))
 
@@ -134,7 +135,7 @@ def quantile(
     def quantiles(params: PyTree, features: Array) -> Float[Array, "B A N"]:
         return output_scale * _linear(params, features).reshape(features.shape[0], -1, num_quantiles)
 
-    def law(params: PyTree, key: PRNGKeyArray, features: Array) -> Law:
+    def law(params: PyTree, key: PRNGKeyArray | None, features: Array) -> Law:
         del key
         return Law(quantiles(params, features), jnp.full((1, 1, 1), 1 / num_quantiles))
 
@@ -177,15 +178,17 @@ def categorical(
     def logits(params: PyTree, features: Array) -> Float[Array, "B A N"]:
         return _linear(params, features).reshape(features.shape[0], -1, num_atoms)
 
-    def law(params: PyTree, key: PRNGKeyArray, features: Array) -> Law:
+    def law(params: PyTree, key: PRNGKeyArray | None, features: Array) -> Law:
         del key
         return Law(jnp.linspace(low, high, num_atoms)[None, None], jax.nn.softmax(logits(params, features)))
 
     def loss(params: PyTree, key: PRNGKeyArray, features: Array, actions: Array, targets: Law) -> tuple[Array, Array]:
         del key
         chosen = of_actions(logits(params, features), actions)
-        projected = categorical_projection(targets.atoms, targets.probabilities, low, high, num_atoms)
-        values = jax.nn.softmax(chosen) @ jnp.linspace(low, high, num_atoms)
+        atoms = jnp.linspace(low, high, num_atoms)
+        # A sum rather than a product of matrices, which accelerators round: it is fused, the kernels are never written.
+        projected = jnp.sum(targets.probabilities[..., None] * triangular_kernel(targets.atoms, atoms), axis=-2)
+        values = jax.nn.softmax(chosen) @ atoms
         return categorical_loss(chosen, projected), values
 
     return ValueHead(init, law, loss, score)
@@ -246,9 +249,11 @@ def implicit_quantile(
         outputs = feedforward(hidden_sizes, num_actions).apply(params["outputs"], mixed)
         return output_scale * jnp.moveaxis(outputs.reshape(rows, count, num_actions), 1, 2)
 
-    def sampled(count: int) -> Callable[[PyTree, PRNGKeyArray, Array], Law]:
-        def law(params: PyTree, key: PRNGKeyArray, features: Array) -> Law:
-            taus = jax.random.uniform(key, (features.shape[0], count))
+    def sampled(count: int) -> Callable[[PyTree, PRNGKeyArray | None, Array], Law]:
+        def law(params: PyTree, key: PRNGKeyArray | None, features: Array) -> Law:
+            shape = features.shape[0], count
+            middles = jnp.broadcast_to(quantile_levels(count), shape)
+            taus = middles if key is None else jax.random.uniform(key, shape)
             return Law(quantiles(params, features, taus), jnp.full((1, 1, 1), 1 / count))
 
         return law
@@ -275,35 +280,6 @@ def value_loss(
 def categorical_loss(logits: Float[Array, "B N"], targets: Float[Array, "B N"]) -> Float[Array, "B"]:
     """The cross-entropy `-sum_k P_k log softmax(logits)_k` of each row, in nats."""
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
-
-
-def categorical_projection(
-    atoms: Float[Array, "... M"],
-    probabilities: Float[Array, "... M"],
-    low: float | Array,
-    high: float | Array,
-    num_atoms: int,
-) -> Float[Array, "... N"]:
-    """The law on N fixed atoms that keeps the mean: each atom's mass goes to its two neighbours, by nearness.
-
-        P_k = sum_j p_j max(0, 1 - |clip(x_j, low, high) - z_k| / zeta),    zeta = (high - low) / (N - 1)
-
-    Args:
-      atoms: x, in the return's unit; what lies outside of the bounds counts as at the bound.
-      probabilities: p, of a shape that broadcasts with x.
-      low: z_0.
-      high: z_{N-1}.
-      num_atoms: N.
-
-    Returns:
-      P, rows that sum to what p sums to.
-
-    Source: Bellemare et al. (ICML 2017), equation 7.
-    """
-    spacing = (high - low) / (num_atoms - 1)
-    positions = (jnp.clip(atoms, low, high) - low) / spacing
-    nearness = jnp.maximum(0.0, 1.0 - jnp.abs(positions[..., None, :] - jnp.arange(num_atoms)[:, None]))
-    return jnp.sum(nearness * probabilities[..., None, :], axis=-1)
 
 
 def greedy_weights(scores: Float[Array, "B A"], average_ties: bool = False) -> Float[Array, "B A"]:

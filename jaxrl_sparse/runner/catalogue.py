@@ -61,6 +61,7 @@ class System(NamedTuple):
         on.
       hidden_sizes_for: from the name of an environment to the widths of the policy's hidden layers that it is published
         with; None where widths are a field of the configuration, and `bind` is given none.
+      evaluates: whether a run ends with the algorithm's `evaluate`; a search keeps what it found and does without.
     """
 
     config: type
@@ -69,6 +70,7 @@ class System(NamedTuple):
     budget: int
     bind: Callable[[str, dict[str, Any], tuple[int, ...], dict[str, Any]], Task]
     hidden_sizes_for: Callable[[str], tuple[int, ...]] | None = None
+    evaluates: bool = False
 
 
 class Entry(NamedTuple):
@@ -141,7 +143,8 @@ def stock_agent() -> tuple[Callable[..., Any], type]:
     objectives = importlib.import_module("jaxrl_sparse.distributional.objectives")
 
     def factory(config, environment, params, objective):
-        return agents.d_eta_n(config, environment, objectives.parse_objective(objective).utility, params)
+        # The shell reads the word 5 as a number; that it is no objective, the parser says.
+        return agents.d_eta_n(config, environment, objectives.parse_objective(str(objective)), params)
 
     return factory, agents.StockAgentConfig
 
@@ -175,11 +178,14 @@ def learning(
             def smallest_budget(config):
                 return config.learner.num_environments * config.learner.num_steps
 
-            return Task(
-                make, environment.default_params, environment, smallest_budget, lambda config, steps: None, None
-            )
+            def check_budget(config, steps):
+                starts = config.learner.learning_starts
+                takes = f"more environment steps than learner.learning_starts, {starts}, before which nothing is learnt"
+                require("budget", steps, lambda given: given > starts, takes)
 
-        return System(config_class, "episode_return", ENVIRONMENT_STEPS, budget, bind)
+            return Task(make, environment.default_params, environment, smallest_budget, check_budget, None)
+
+        return System(config_class, "episode_return", ENVIRONMENT_STEPS, budget, bind, evaluates=True)
 
     return load
 

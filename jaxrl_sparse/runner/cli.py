@@ -107,8 +107,9 @@ class PlanArguments:
       env: an environment with finitely many states: two-stage, gamble, target-grid, risky-corridor, budget, homeostat.
       objective: mean, target(5), cvar(0.1), optimistic-cvar(0.1), mean-cvar(0.1, 0.5), probability(12), signed-power,
         exponential(0.1), reward-constraint(2, 10), homeostasis(1, -2).
-      steps: the horizon; None is the environment's own.
+      steps: the horizon; None is the environment's own, or for ever where there is a discount.
       spacing: of the grids of stocks and returns; None is one that fits the rewards.
+      memory_limit: bytes that planning may take; None is 8 GiB.
       episodes: of the policy, to confirm the value.
       seed: of the episodes.
       out: where the plots go; None is runs/plan-ENV-OBJECTIVE.
@@ -119,6 +120,7 @@ class PlanArguments:
     objective: Annotated[str, tyro.conf.arg(metavar="TEXT")]
     steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     spacing: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    memory_limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     episodes: int = 10_000
     seed: int = 0
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIRECTORY")] = None
@@ -278,18 +280,20 @@ def plan_command(arguments: list[str]) -> int:
     parsed = parse(PlanArguments, arguments, "jaxrl-sparse plan")
     from jaxrl_sparse.runner import planning
 
+    named = re.sub(r"[^a-z0-9.-]+", "-", parsed.objective.lower()).strip("-")
+    directory = parsed.out or Path("runs") / f"plan-{parsed.env.replace('/', '-')}-{named}"
+    require("out", str(directory), lambda _: directory.is_dir() or not directory.exists(), "a directory, or a new one")
     planned = planning.plan(
         parsed.env,
         parsed.objective,
         num_steps=parsed.steps,
         spacing=parsed.spacing,
+        memory_limit=parsed.memory_limit,
         num_episodes=parsed.episodes,
         seed=parsed.seed,
         environment_options=named_options("env_options", parsed.env_options),
     )
     print("\n".join(planning.report(planned)))
-    words = re.sub(r"[^a-z0-9.-]+", "-", planned.objective.name).strip("-")
-    directory = parsed.out or Path("runs") / f"plan-{parsed.env.replace('/', '-')}-{words}"
     print("\n".join(f"drawn: {file}" for file in planning.draw(planned, directory)))
     return 0
 
@@ -306,11 +310,18 @@ def conclude(directory: Path, result: Any) -> int:
     from jaxrl_sparse.runner import launch, run_directory
 
     description, _ = run_directory.read_description(directory)
-    numbers = {word: value for word, value in result.rows[-1].items() if isinstance(value, int | float)}
-    shown = {word: f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" for word, value in numbers.items()}
-    print("\n".join(f"{word:<24} {number}" for word, number in shown.items() if word != "step"))
+    print("\n".join(metric_lines({word: value for word, value in result.rows[-1].items() if word != "step"})))
+    if result.evaluation is not None:
+        print("\n".join(["evaluation", *(f"  {line}" for line in metric_lines(result.evaluation))]))
     print("\n".join(f"drawn: {file}" for file in launch.draw(directory, description, result)))
     return 0
+
+
+def metric_lines(metrics: dict[str, Any]) -> list[str]:
+    """A line for each metric that is a number."""
+    numbers = {word: value for word, value in metrics.items() if isinstance(value, int | float)}
+    shown = {word: f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" for word, value in numbers.items()}
+    return [f"{word:<24} {number}" for word, number in shown.items()]
 
 
 def parse(arguments_class: type, arguments: list[str], program: str) -> Any:

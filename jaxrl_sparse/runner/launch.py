@@ -1,10 +1,12 @@
 """Starting a run by names, going on with one, drawing one: what the command line and a notebook call."""
 
 import contextlib
+import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +15,11 @@ import jax
 from jaxrl_sparse.base import PyTree, require, strong_types
 from jaxrl_sparse.runner import catalogue, checkpoints, run_directory
 from jaxrl_sparse.runner.loggers import Log, jsonl_logger, tensorboard_logger
-from jaxrl_sparse.runner.loop import COUNTED, START, Position, Row, initialize, require_pace, run_loop
+from jaxrl_sparse.runner.loop import COUNTED, START, Make, Position, Row, finite, initialize, require_pace, run_loop
 from jaxrl_sparse.runner.progress import duration, progress
+
+# Held out: what is folded into the seed's key for the evaluation; no split makes as many keys.
+EVALUATION_KEY = 2**31 - 1
 
 
 class Result(NamedTuple):
@@ -26,6 +31,7 @@ class Result(NamedTuple):
       interrupted: the signal that stopped it, None where the budget is spent.
       rows: the metrics of every update since the run began, as mappings of Python numbers.
       task: the algorithm bound to its environment.
+      evaluation: the metrics of `evaluate` at the end of the budget; None before, and of systems that do without.
     """
 
     state: PyTree
@@ -33,6 +39,7 @@ class Result(NamedTuple):
     interrupted: signal.Signals | None
     rows: list[Row]
     task: catalogue.Task
+    evaluation: Row | None = None
 
 
 class Session(NamedTuple):
@@ -94,8 +101,8 @@ def run(
       **pace: `save_seconds`, `chunk_seconds` and `max_updates` of `run_loop`.
 
     Returns:
-      The state, the metrics, and where and why it stopped: an interrupt returns, a second one raises
-      `KeyboardInterrupt`.
+      The state, the metrics, where and why it stopped, and of a learner that reached its budget the metrics of one
+      `evaluate` with a held-out key. An interrupt returns, a second one raises `KeyboardInterrupt`.
 
     Raises:
       ValueError: if an argument is bad; one line that names it, what it got and what it takes.
@@ -202,6 +209,12 @@ def draw(directory: Path, description: dict[str, Any], result: Result) -> list[P
     return files
 
 
+@partial(jax.jit, static_argnames=("make",))
+def evaluate(make: Make, config: Any, inputs: PyTree, state: PyTree, key: jax.Array) -> dict[str, jax.Array]:
+    """The metrics of `make(config, inputs).evaluate(state, key)`."""
+    return make(config, inputs).evaluate(state, key)
+
+
 def check_budget(system: catalogue.System, task: catalogue.Task, config: Any, budget: int) -> None:
     """Refuses a budget that ends before the first update does, or that the configuration has no room for."""
     smallest = task.smallest_budget(config)
@@ -237,7 +250,7 @@ def _advance(
     stream: Any,
     pace: dict[str, Any],
 ) -> Result:
-    system, directory = session.system, session.directory
+    system, directory, evaluation = session.system, session.directory, None
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         shown = progress(
@@ -253,6 +266,8 @@ def _advance(
         logs: list[Log] = [rows.extend]
         log_times: list[Log] = []
         if directory is not None:
+            # Of the run before it went on.
+            (directory / run_directory.EVALUATION).unlink(missing_ok=True)
             run_directory.record_versions(directory, position.updates)
             spent = position.spent(system.budget_word)
             events = tensorboard_logger(directory / run_directory.TENSORBOARD, system.budget_word, spent)
@@ -285,4 +300,17 @@ def _advance(
             save=save,
             **pace,
         )
-    return Result(outcome.state, outcome.position, outcome.interrupted, rows, session.task)
+        if system.evaluates and outcome.interrupted is None:
+            say("evaluating ...")
+            evaluation = _evaluation(session, outcome.state)
+            if directory is not None:
+                text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
+                checkpoints.write_atomically(directory / run_directory.EVALUATION, text)
+    return Result(outcome.state, outcome.position, outcome.interrupted, rows, session.task, evaluation)
+
+
+def _evaluation(session: Session, state: PyTree) -> Row:
+    key = jax.random.fold_in(jax.random.key(session.description["seed"]), EVALUATION_KEY)
+    arguments = strong_types(session.config), strong_types(session.task.inputs)
+    metrics = jax.device_get(evaluate(session.task.make, *arguments, state, key))
+    return {word: finite(value.tolist()) for word, value in metrics.items()}

@@ -3,6 +3,7 @@
 config.json        algorithm, environment, options, configuration, seed; and the budget
 versions.json      the packages and the device of every session, by the update at which it began
 metrics.jsonl      a row for every update, equal bit for bit whether or not the run was interrupted
+evaluation.json    of a run that is finished, what its policy is worth; learners alone
 timings.jsonl      a row for every chunk: seconds and updates
 tensorboard/       the metrics as events
 checkpoints/       see `checkpoints`
@@ -29,6 +30,7 @@ from jaxrl_sparse.runner.checkpoints import CheckpointError, write_atomically
 CONFIG = "config.json"
 VERSIONS = "versions.json"
 METRICS = "metrics.jsonl"
+EVALUATION = "evaluation.json"
 TIMINGS = "timings.jsonl"
 TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"

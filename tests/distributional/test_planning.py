@@ -339,24 +339,27 @@ def test_blocks_give_the_same_numbers(form, limit):
     np.testing.assert_array_equal(blocks.actions, whole.actions)
 
 
-@pytest.mark.parametrize("form", ["integrated", "categorical"])
-@pytest.mark.parametrize("share", [1.0, 0.5])
-def test_a_memory_limit_is_kept(form, share):
-    """In what XLA sets aside, for the least limit without blocks and for half of it; a hundred states."""
-    num_states, num_stocks, num_atoms = 100, 51, 51
+def hundred_states(num_stocks, num_atoms):
+    """Shapes of a dense process of a hundred states and four actions, and of its grids."""
 
     def shape(*sizes):
         return jax.ShapeDtypeStruct(sizes, jnp.float32)
 
-    ends = jax.ShapeDtypeStruct((num_states,), jnp.bool_)
-    table = shape(num_states, 4, num_states)
-    mdp = FiniteMDP(table, shape(num_states, 4, 1), shape(), ends, shape(num_states))
-    limit = int(share * 8 * 4 * num_states * num_stocks * num_atoms)
+    ends = jax.ShapeDtypeStruct((100,), jnp.bool_)
+    mdp = FiniteMDP(shape(100, 4, 100), shape(100, 4, 1), shape(), ends, shape(100))
+    return mdp, Grids(shape(num_stocks), shape(num_atoms))
+
+
+@pytest.mark.parametrize("form", ["integrated", "categorical"])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_memory_limit_is_kept(form, share):
+    """In what XLA sets aside, for the least limit without blocks and for half of it."""
+    limit = int(share * 8 * 4 * 100 * 51 * 51)
 
     def solve(mdp, grids):
         return value_iteration(mdp, grids, piecewise_linear("target", 1.0, -1.0), 10, form=form, memory_limit=limit)
 
-    analysis = jax.jit(solve).lower(mdp, Grids(shape(num_stocks), shape(num_atoms))).compile().memory_analysis()
+    analysis = jax.jit(solve).lower(*hundred_states(51, 51)).compile().memory_analysis()
     assert analysis is not None
     assert limit / 5 < analysis.temp_size_in_bytes <= limit
 
@@ -460,3 +463,18 @@ UTILITY = cvar(0.5).utility
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "utility",
+    [cvar(0.1).utility, piecewise_linear("target", 1.0, -1.0), probability(1.0).utility],
+    ids=lambda u: u.name,
+)
+def test_a_plan_takes_the_memory_of_its_laws_and_of_all_actions_laws(utility):
+    """4 (S C N + S A C N) bytes and a tenth, the plan itself included, whichever form the utility has."""
+    plan = jax.jit(lambda mdp, grids: value_iteration(mdp, grids, utility, 12))
+    analysis = plan.lower(*hundred_states(101, 51)).compile().memory_analysis()
+    assert analysis is not None
+    laws = 4 * 100 * 101 * 51
+    taken = analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+    assert taken <= 1.1 * laws * (1 + 4), taken / laws

@@ -8,7 +8,6 @@ from jaxrl_sparse.learners.value_heads import (
     averaged_law,
     categorical,
     categorical_loss,
-    categorical_projection,
     expected_value,
     greedy_weights,
     implicit_quantile,
@@ -67,18 +66,6 @@ def test_categories_meet_the_cross_entropy_with_the_projection_by_hand():
     np.testing.assert_allclose(categorical_loss(jnp.asarray(logits), jnp.asarray(projected)), losses, rtol=1e-5)
 
 
-def test_the_projection_keeps_mass_and_mean_inside_the_bounds():
-    keys = jax.random.split(jax.random.key(3))
-    atoms = jax.random.uniform(keys[0], (4, 7), minval=-2.0, maxval=5.0)
-    weights = jax.nn.softmax(jax.random.normal(keys[1], (4, 7)))
-    projected = categorical_projection(atoms, weights, -2.0, 5.0, 11)
-    np.testing.assert_allclose(projected.sum(-1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(projected @ jnp.linspace(-2.0, 5.0, 11), (atoms * weights).sum(-1), rtol=1e-4)
-    on_the_grid = jnp.linspace(-2.0, 5.0, 11)[None]
-    kept = categorical_projection(on_the_grid, jnp.full((1, 11), 1 / 11), -2.0, 5.0, 11)
-    np.testing.assert_allclose(kept, 1 / 11, rtol=1e-4)
-
-
 def test_implicit_quantiles_are_the_network_at_the_drawn_levels():
     head = implicit_quantile(6, 4, 3, embedding_size=8, kappa=1.0, hidden_sizes=())
     params = head.init(jax.random.key(0), FEATURES, 2)
@@ -88,6 +75,11 @@ def test_implicit_quantiles_are_the_network_at_the_drawn_levels():
     phi = np.maximum(linear(params["embedding"], cosines), 0)
     expected = np.moveaxis(linear(params["outputs"], np.asarray(FEATURES)[:, None] * phi), 1, 2)
     np.testing.assert_allclose(head.law(params, key, FEATURES).atoms, expected, atol=1e-5)
+    # Without a key the levels are the middles of equal shares, in every call.
+    cosines = np.cos(np.pi * np.arange(8) * np.array([[1 / 6, 0.5, 5 / 6]] * 3)[..., None])
+    phi = np.maximum(linear(params["embedding"], cosines), 0)
+    expected = np.moveaxis(linear(params["outputs"], np.asarray(FEATURES)[:, None] * phi), 1, 2)
+    np.testing.assert_allclose(head.law(params, None, FEATURES).atoms, expected, atol=1e-5)
     assert head.target_law is not None
     assert head.target_law(params, jax.random.key(6), FEATURES).atoms.shape == (3, 2, 4)
 

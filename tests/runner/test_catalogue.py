@@ -1,4 +1,8 @@
+import dataclasses
+
+import jax
 import pytest
+from compilation import QUICK_TO_COMPILE
 
 from jaxrl_sparse.environments import names
 from jaxrl_sparse.quality_diversity import MapElitesConfig, NoveltySearchConfig
@@ -17,6 +21,30 @@ def test_the_smallest_budget_is_the_start_and_one_update():
     assert task.smallest_budget(NoveltySearchConfig()) == 100 + 2 * 100
     _, task = catalogue.bind("map-elites", "point-2d", (), (5, 5))
     assert task.smallest_budget(MapElitesConfig(population_size=7, batch_size=30)) == 37
+
+
+def test_learners_are_evaluated_and_need_more_steps_than_they_learn_nothing_in():
+    for name, starts in (("dqn", 10_000), ("d-eta-n", 2_000)):
+        system, task = catalogue.bind(name, "two-stage", (), ())
+        assert system.evaluates and system.config().learner.learning_starts == starts
+        task.check_budget(system.config(), starts + 1)
+        with pytest.raises(
+            ValueError, match=rf"budget: got {starts}, takes more .* learner.learning_starts, {starts},"
+        ):
+            task.check_budget(system.config(), starts)
+    assert not catalogue.entry("map-elites").load().evaluates
+
+
+def test_stock_agents_are_given_the_whole_objective():
+    system, task = catalogue.bind("d-eta-n", "two-stage", (), (), (("objective", "target(5)"),))
+    learner = dataclasses.replace(system.config().learner, num_evaluation_episodes=1, replay_capacity=256)
+    algorithm = task.make(dataclasses.replace(system.config(), learner=learner, hidden_sizes=(4,)), task.inputs)
+
+    def run(key):
+        init_key, evaluation_key = jax.random.split(key)
+        return algorithm.evaluate(algorithm.init(init_key), evaluation_key)
+
+    assert float(jax.jit(run, compiler_options=QUICK_TO_COMPILE)(jax.random.key(0))["initial_stock"]) == -5
 
 
 def test_published_widths_of_every_environment_of_ours():

@@ -98,6 +98,15 @@ def test_options_of_configurations_inside_others_stand_behind_their_names():
             ("run", "taxons", "--env", "point-2d", "--problem-options", "num_frames=51"),
             "num_frames: got 51, takes at most the 50 steps of an episode",
         ),
+        (
+            ("run", "dqn", "--env", "two-stage", "--budget", "5000"),
+            "budget: got 5000, takes more environment steps than learner.learning_starts, 10000",
+        ),
+        (
+            ("run", "d-eta-n", "--env", "two-stage", "--problem-options", "objective=5"),
+            "objective: got '5', takes NAME or NAME(NUMBER, ...)",
+        ),
+        (("run", "d-eta-n", "--env", "budget"), "environment: got 'Budget', takes one with scalar rewards"),
         (("resume",), "DIRECTORY"),
         (("resume", "absent"), "directory: got 'absent', takes the directory of a run; this one does not exist"),
         (("plot", "absent"), "directory: got 'absent', takes the directory of a run; this one does not exist"),
@@ -176,6 +185,8 @@ def test_run_writes_where_it_says_and_tells_what_it_found(here, capfd):
     rows = run_directory.read_rows(directory / "metrics.jsonl")
     assert rows[-1]["evaluations"] == 80 and len(rows) == 19
     assert f"max_reward               {rows[-1]['max_reward']:,.6g}" in out
+    reward = json.loads((directory / "evaluation.json").read_text())["reward"]
+    assert f"evaluation\n  reward                   {reward:,.6g}\ndrawn: " in out
     for name in ("metrics.png", "discoveries.png"):
         assert f"drawn: runs/toy-hill-3/plots/{name}" in out
         assert (directory / "plots" / name).read_bytes().startswith(b"\x89PNG")

@@ -32,7 +32,7 @@ def run(directory, **options):
 
 
 def resume(directory, **options):
-    return launch.resume(directory, stream=io.StringIO(), **options)
+    return launch.resume(directory, **{"stream": io.StringIO(), **options})
 
 
 def bits(result):
@@ -42,6 +42,10 @@ def bits(result):
 
 def metrics(directory):
     return (directory / run_directory.METRICS).read_bytes()
+
+
+def evaluation(directory):
+    return json.loads((directory / run_directory.EVALUATION).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,7 @@ def assert_equal_to_uninterrupted(directory, result, uninterrupted):
     assert bits(result) == bits(expected)
     assert result.position == expected.position and result.rows == expected.rows
     assert metrics(directory) == metrics(reference)
+    assert evaluation(directory) == evaluation(reference) == result.evaluation == expected.evaluation
 
 
 def interrupt_after(updates):
@@ -77,9 +82,28 @@ def test_equal_arguments_give_equal_bits_with_and_without_a_directory(uninterrup
     assert bits(run(None, seed=1)) != bits(result)
 
 
+def test_a_run_ends_with_one_evaluation_by_a_key_that_is_held_out(uninterrupted):
+    _, result = uninterrupted
+    key = jax.random.fold_in(jax.random.key(0), launch.EVALUATION_KEY)
+    held_out = toy.INPUTS + 0.01 * np.asarray(jax.random.normal(key, (2,)))
+    reward = -np.sum((np.asarray(result.state.mean) - held_out) ** 2)
+    assert result.evaluation["undefined"] is None
+    np.testing.assert_allclose(result.evaluation["reward"], reward, rtol=1e-5)
+
+
+def test_searches_that_keep_what_they_find_are_not_evaluated(tmp_path, monkeypatch):
+    silent = catalogue.Entry("climbs a hill", lambda: toy.load()._replace(evaluates=False))
+    monkeypatch.setitem(catalogue.ALGORITHMS, "toy", silent)
+    catalogue.bind.cache_clear()
+    assert run(tmp_path / "run", budget=80).evaluation is None
+    catalogue.bind.cache_clear()
+    assert not (tmp_path / "run" / run_directory.EVALUATION).exists()
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, uninterrupted):
     result = run(tmp_path / "run", stream=interrupt_after(1), max_updates=7)
     assert result.interrupted == signal.SIGTERM and result.position.evaluations < BUDGET
+    assert result.evaluation is None and not (tmp_path / "run" / run_directory.EVALUATION).exists()
     saved = checkpoints.complete_checkpoints(tmp_path / "run" / run_directory.CHECKPOINTS)
     assert saved[-1] == result.position.updates
     result = resume(tmp_path / "run", save_seconds=0.0)
@@ -91,6 +115,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, uninterrupted):
 
 def test_a_larger_budget_goes_on_as_if_it_had_been_given_at_once(tmp_path, uninterrupted):
     run(tmp_path / "run", budget=800)
+    # The evaluation of the smaller budget does not outlive it.
+    resume(tmp_path / "run", budget=BUDGET, stream=interrupt_after(100), max_updates=7)
+    assert not (tmp_path / "run" / run_directory.EVALUATION).exists()
     result = resume(tmp_path / "run", budget=BUDGET)
     assert_equal_to_uninterrupted(tmp_path / "run", result, uninterrupted)
     assert run_directory.read_description(tmp_path / "run")[1] == BUDGET
