@@ -23,6 +23,25 @@ def write(name, command, figures):
     print(f"written: {path.relative_to(RESULTS.parents[1])}")
 
 
+def conclude(name, command, heading, claims, figures):
+    """Prints the table of claims, each with `claim`, `measured` and `holds`, and writes it with all figures."""
+    # numpy's booleans are none of JSON's.
+    claims = [{**claim, "holds": bool(claim["holds"])} for claim in claims]
+    print(f"\n{heading}: {command}\n\n| claim | measured | holds |\n|---|---|---|")
+    for claim in claims:
+        print(f"| {claim['claim']} | {claim['measured']} | {'yes' if claim['holds'] else 'NO'} |")
+    write(name, command, {"claims": claims, **figures})
+
+
+def save_drawing(figure, name):
+    """Saves a matplotlib figure as `experiments/results/NAME.png`, and says so."""
+    # Imported here, as in `machine`.
+    from jaxrl_sparse.runner import plots
+
+    path = plots.save(figure, RESULTS / f"{name}.png")
+    print(f"drawn: {path.relative_to(RESULTS.parents[1])}")
+
+
 def machine():
     """Processor, number of cores, jax's device, and versions, in one line."""
     # Imported here: a benchmark's controlling process leaves the processor to those it measures.

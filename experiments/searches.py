@@ -257,22 +257,12 @@ def conclude(
     num_areas = len(environment.reward_areas)
     words = ["coverage", *(f"max_reward_area_{i}" for i in range(num_areas))]
     curves = {label: (s.evaluations, {word: s.metrics[word] for word in words}) for label, s in found.items()}
-    save_drawing(plots.comparison(curves, title(options)), name)
+    record.save_drawing(plots.comparison(curves, title(options)), name)
     label, discoveries = drawn
     first = jax.tree.map(lambda leaf: leaf[0], found[label].state)
     discovered = jax.device_get(discoveries(first))
-    save_drawing(plots.discovery_map(environment, discovered, label, last_row(found[label])), f"{name}_archive")
+    record.save_drawing(plots.discovery_map(environment, discovered, label, last_row(found[label])), f"{name}_archive")
 
-    print(f"\n{title(options)}: {command}\n\n| claim | measured | holds |\n|---|---|---|")
-    # numpy's booleans are none of JSON's.
-    claims = [{**claim, "holds": bool(claim["holds"])} for claim in claims]
-    for claim in claims:
-        print(f"| {claim['claim']} | {claim['measured']} | {'yes' if claim['holds'] else 'NO'} |")
     summaries = {label: summary(searched, num_areas, options.evaluations) for label, searched in found.items()}
-    record.write(name, command, {"claims": claims, "options": vars(options), "searches": summaries, **more})
-
-
-def save_drawing(figure: Any, name: str):
-    """Saves a matplotlib figure as `experiments/results/NAME.png`, and says so."""
-    path = plots.save(figure, record.RESULTS / f"{name}.png")
-    print(f"drawn: {path.relative_to(record.RESULTS.parents[1])}")
+    figures = {"options": vars(options), "searches": summaries, **more}
+    record.conclude(name, command, title(options), claims, figures)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import searches
+from experiments import record, searches
 from jaxrl_sparse.environments import make
 from jaxrl_sparse.quality_diversity import (
     NoveltySearchConfig,
@@ -62,7 +62,7 @@ def draw(curves, title):
     axes.set_xlabel("fraction of the episode")
     axes.set_ylabel("time coverage")
     axes.legend(frameon=False, fontsize=8)
-    searches.save_drawing(figure, "signatures_time_coverage")
+    record.save_drawing(figure, "signatures_time_coverage")
 
 
 def main():

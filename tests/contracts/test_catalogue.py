@@ -104,7 +104,7 @@ TOYS = {
         (".key", *SEARCHED),
         SLOW,
     ),
-    "dqn": learner_toy(),
+    "dqn": learner_toy(marks=SLOW),
     "qr-dqn": learner_toy(num_quantiles=5, marks=SLOW),
     "c51": learner_toy(num_atoms=11, high=5.0, marks=SLOW),
     "iqn": learner_toy(hidden_sizes=(6,), output_sizes=(6,), embedding_size=4, marks=SLOW),
