@@ -208,6 +208,7 @@ def test_a_sure_reward_has_a_sure_return():
     np.testing.assert_allclose(law, np.arange(65) == 64, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_normal_rewards_have_normal_returns():
     """`R ~ N(m, s^2)`: `G ~ N(m / (1 - gamma), s^2 / (1 - gamma^2))`; rewards are 200 equally likely ones."""
     location, scale, discount, spacing = 0.3, 0.8, 0.6, 0.1
@@ -268,6 +269,7 @@ def test_evaluated_laws_are_those_of_episodes():
     assert abs(worth.mean() - evaluated.values[0, column]) <= 5 * worth.std() / np.sqrt(count)
 
 
+@pytest.mark.slow
 def test_policy_iteration_rises_to_the_optimum():
     mdp = Gamble().mdp
     grids = return_grids(mdp, 1.0, 10)
@@ -350,6 +352,7 @@ def hundred_states(num_stocks, num_atoms):
     return mdp, Grids(shape(num_stocks), shape(num_atoms))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["integrated", "categorical"])
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_a_memory_limit_is_kept(form, share):
@@ -465,6 +468,7 @@ def test_refusals(call, message):
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "utility",
     [cvar(0.1).utility, piecewise_linear("target", 1.0, -1.0), probability(1.0).utility],
