@@ -13,16 +13,11 @@ process, the best of the rounds; coverage and QD score are means over the rounds
 `experiments/results/against_qdax.json`.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-import time
+from experiments.benchmarks import turns
 
 BATCH_SIZE, GRID_SHAPE, GENERATIONS, NUM_JOINTS = 4096, (100, 100), 20, 8
 ISO_SIGMA, LINE_SIGMA = 0.01, 0.1
 NUM_QUERIES, NUM_REFERENCES, NUM_NEIGHBORS = 4096, 10_000, 15
-COMMAND = "python -m experiments.benchmarks.against_qdax --qdax-python qdax-environment/bin/python"
 
 
 def our_tasks():
@@ -108,33 +103,20 @@ def random_points(seed):
     )
 
 
-def work(side):
-    """Compiles one side's tasks, then measures what it is asked for, a line in and a line out."""
+def side_of(name):
+    """Compiles one side's tasks."""
     import jax
 
-    tasks = our_tasks() if side == "ours" else qdax_tasks()
+    tasks = our_tasks() if name == turns.OURS else qdax_tasks()
     for prepare, call, _ in tasks.values():
         jax.block_until_ready(call(*prepare(0)))
-    print(json.dumps({"jax": jax.__version__, "device": str(jax.devices()[0])}), flush=True)
-    for line in sys.stdin:
-        task, seed = json.loads(line)
+
+    def measure(task, seed):
         prepare, call, found = tasks[task]
-        arguments = jax.block_until_ready(prepare(seed))
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = jax.block_until_ready(call(*arguments))
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        print(json.dumps({"cpu_seconds": cpu, "wall_seconds": wall, **found(result)}), flush=True)
+        call = turns.timed(call, *jax.block_until_ready(prepare(seed)))
+        return {"cpu_seconds": call.cpu_seconds, "wall_seconds": call.wall_seconds, **found(call.result)}
 
-
-def measure(processes, rounds):
-    """Lets the sides take turns: measurements by task and side."""
-    measured = {task: {side: [] for side in processes} for task in ("map_elites", "novelty")}
-    for seed in range(1, rounds + 1):
-        for task, by_side in measured.items():
-            for side, process in processes.items():
-                print(json.dumps([task, seed]), file=process.stdin, flush=True)
-                by_side[side].append(json.loads(process.stdout.readline()))
-    return measured
+    return turns.Side({"jax": jax.__version__, "device": str(jax.devices()[0])}, measure)
 
 
 def mean(measurements, name):
@@ -176,40 +158,9 @@ def report(measured):
         ("at equal distances within .1 %", abs(ratios["mean_novelty"] - 1) <= 1e-3),
     ]
     lines += [f"ours / QDax: {name} {value:.4g}" for name, value in ratios.items()]
-    lines += [f"{'holds' if holds else 'DOES NOT HOLD'}: {claim}" for claim, holds in claims]
-    print("\n".join(lines))
+    print("\n".join(lines + turns.verdicts(claims)))
     return {"figures": figures, "ratios": ratios, "claims": dict(claims)}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--qdax-python", help="the interpreter of an environment that has QDax 0.5.0")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, each with another seed")
-    parser.add_argument("--worker", choices=("ours", "qdax"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        work(options.worker)
-        return
-    # Not at the top: the workers run this file as a script, and one of them has QDax and not this project.
-    from experiments import record
-
-    if options.qdax_python is None:
-        parser.error("--qdax-python: the interpreter of an environment that has QDax 0.5.0 is needed")
-    processes = {
-        side: subprocess.Popen(
-            [python, __file__, "--worker", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for side, python in (("ours", sys.executable), ("qdax", options.qdax_python))
-    }
-    versions = {side: json.loads(process.stdout.readline()) for side, process in processes.items()}
-    measured = measure(processes, options.rounds)
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
-    print(f"{versions}; {options.rounds} rounds")
-    figures = {"versions": versions, **report(measured), "measured": measured}
-    record.write("against_qdax", COMMAND, figures)
-
-
 if __name__ == "__main__":
-    main()
+    turns.compare(__spec__.name, "qdax", ("map_elites", "novelty"), side_of, report)
