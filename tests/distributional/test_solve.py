@@ -35,6 +35,7 @@ def test_two_stages(text, value, stock):
     assert float(solution.probs.sum()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_stocks_between_returns_lose_nothing():
     # Returns of the gamble are even: above 10.5 is above 12.
     assert float(solved(Gamble(), "probability(10.5)").value) == pytest.approx(0.588307, abs=1e-5)
@@ -45,6 +46,7 @@ def test_stocks_between_returns_lose_nothing():
     assert np.abs(stocks - -1.5).min() < 1e-6
 
 
+@pytest.mark.slow
 def test_endless_problems_have_stationary_policies_and_horizons_have_none():
     endless = solve(TargetGrid3().mdp, target(5.0))
     assert endless.actions.shape == endless.values.shape

@@ -100,6 +100,7 @@ def test_a_searched_stock_reaches_the_value_of_the_objective():
     np.testing.assert_allclose(metrics["initial_stock"], -3.0, atol=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "stock", "value", "utility"),
     [

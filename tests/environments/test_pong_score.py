@@ -155,6 +155,7 @@ def test_compact_observations_are_those_of_the_same_match():
     np.testing.assert_array_equal(RENDER(compact), image)
 
 
+@pytest.mark.slow
 def test_matches_follow_the_rules_written_down_once_more():
     """Random play; where a serve is drawn it is read off, everything else is predicted."""
     actions = random_actions(600, 3)

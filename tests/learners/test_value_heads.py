@@ -84,6 +84,7 @@ def test_implicit_quantiles_are_the_network_at_the_drawn_levels():
     assert head.target_law(params, jax.random.key(6), FEATURES).atoms.shape == (3, 2, 4)
 
 
+@pytest.mark.slow
 def test_implicit_quantiles_learn_the_quantile_function_of_a_law():
     head = implicit_quantile(16, 8, 8, embedding_size=16, kappa=0.0, hidden_sizes=(32,))
     features = jnp.ones((1, 8))

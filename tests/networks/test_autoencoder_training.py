@@ -342,6 +342,7 @@ TORCH_ERRORS = {
 }
 
 
+@pytest.mark.slow
 def test_training_equals_torch_and_goes_on_where_it_stopped():
     """Six rows in two orders among ten places; Adam's moments are those of one training of ten steps."""
     autoencoder, images = convolutional_autoencoder(8, (4,), 3), jnp.asarray(sine_images(6, 8))

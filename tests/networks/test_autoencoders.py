@@ -69,6 +69,7 @@ def test_the_network_of_stax_equals_torch():
     np.testing.assert_allclose(errors, TORCH_STAX_ERRORS, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_network_of_taxons_equals_torch_also_in_training_and_with_padding():
     autoencoder, images = taxons_2020_autoencoder(16), sine_images(6, 16)
     variables = sine_variables(autoencoder)

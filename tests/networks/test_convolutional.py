@@ -50,6 +50,7 @@ def test_refuses_what_is_no_image():
         nature_torso(0)
 
 
+@pytest.mark.slow
 def test_a_rendering_torso_sees_what_was_drawn():
     def render(corner):
         return jnp.zeros((12, 16, 2)).at[corner[0], corner[1], 1].set(1.0)

@@ -160,6 +160,7 @@ def test_updates_by_hand(kind, emitters_per_update, replace_on_tie):
         np.testing.assert_allclose(again[name], metrics[name], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_cells_of_a_tessellation_hold_the_best_of_all_that_fell_into_them():
     """The reward is no function of the place, so that a wrong cell shows; cells and elites are found by brute force."""
     seen, num_centroids = [], 9

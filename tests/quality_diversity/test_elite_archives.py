@@ -113,6 +113,7 @@ def test_grid_cells_by_hand():
     np.testing.assert_array_equal(cells_of(points), [0, 1, 2, 7, 7, 6, 1])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31))
 @settings(max_examples=10, deadline=None)
 def test_a_grid_is_the_tessellation_of_its_centers(seed):

@@ -59,6 +59,7 @@ def climb(kind):
     return rules, novelties, records, run(jax.random.key(0), ancestor, novelties, records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fitness", "novelty", "cma_es"])
 def test_generations_by_brute_force(kind):
     rules, novelties, records, (start, (emitters, asked, harvests, stops, most_novel)) = climb(kind)

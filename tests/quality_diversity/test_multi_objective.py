@@ -52,6 +52,7 @@ def objectives_of(genomes, archived, name):
     return np.stack([novelties, second], axis=1).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [nslc, nsga_ii])
 def test_survivors_are_nsga_iis_choice_by_the_two_objectives(search):
     seen = []

@@ -26,6 +26,7 @@ def test_achieved_value_is_that_of_the_episodes(two_stage):
     assert two_stage.achieved == pytest.approx(b + np.minimum(returns - b, 0).mean() / 0.5, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_plans_for_vectors_and_tells_the_likely_episode():
     planned = planning.plan("budget", "reward-constraint(2, 10)", num_episodes=2000)
     assert float(planned.solution.value) == pytest.approx(11.921875)

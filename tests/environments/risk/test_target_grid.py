@@ -49,6 +49,7 @@ def test_it_starts_in_the_centre_and_nothing_is_random():
     assert (ENVIRONMENT.horizon, ENVIRONMENT.state_names[CENTRE]) == (80, "(1,1)")
 
 
+@pytest.mark.slow
 def test_the_best_return_is_nine():
     """The first step cannot pay: 0 + 0.9 (1 + 0.9 + ...) = 9; and -9 by symmetry."""
     np.testing.assert_allclose(policy_iteration(MDP).values[CENTRE], 0.9 / (1 - 0.9), rtol=1e-5)
