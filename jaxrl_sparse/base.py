@@ -102,8 +102,8 @@ class RewardStream(NamedTuple):
     """
 
     transformation: RewardTransformation
-    discount: float
-    coefficient: float = 1.0
+    discount: float | Array
+    coefficient: float | Array = 1.0
     episodic: bool = True
 
 

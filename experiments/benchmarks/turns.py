@@ -54,7 +54,7 @@ def compare(
     side_of: Callable[[str], Side],
     report: Callable[[dict[str, dict[str, list[dict[str, float]]]]], dict[str, Any]],
 ):
-    """The command line of such a benchmark; writes `experiments/results/against_PEER.json`.
+    """The command line of such a benchmark; writes `experiments/results/MODULE.json`, by the module's last word.
 
     Args:
       module: that is run, the caller's `__spec__.name`.
@@ -95,7 +95,7 @@ def compare(
         process.wait()
     print(f"{versions}; {options.rounds} rounds")
     command = f"python -m {module} --{peer}-python {peer}-environment/bin/python"
-    record.write(f"against_{peer}", command, {"versions": versions, **report(measured), "measured": measured})
+    record.write(module.rpartition(".")[2], command, {"versions": versions, **report(measured), "measured": measured})
 
 
 def _serve(side: Side):

@@ -41,9 +41,9 @@ from jaxrl_sparse.distributional.stock_learning import (
 from jaxrl_sparse.environments.rollouts import run_episodes
 from jaxrl_sparse.environments.stock import StockAugmented, StockObservation, StockParams
 from jaxrl_sparse.finite.mdp import return_bounds
-from jaxrl_sparse.learners.deep_q_networks import render_of
 from jaxrl_sparse.learners.discounting import discount_of, discounted_sum
 from jaxrl_sparse.learners.q_learning import QLearningConfig, QLearningState, action_scores, q_learning
+from jaxrl_sparse.learners.torsos import render_of
 from jaxrl_sparse.learners.value_heads import (
     ValueHead,
     categorical,

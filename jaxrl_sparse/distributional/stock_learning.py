@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxrl_sparse.base import PyTree, RewardTransformation, Trajectory
 from jaxrl_sparse.distributional.objectives import Utility, require_admissible
 from jaxrl_sparse.environments.stock import StockObservation, stock_update
-from jaxrl_sparse.learners.deep_q_networks import torso_for
 from jaxrl_sparse.learners.q_learning import Edit
 from jaxrl_sparse.learners.replay import Transitions
+from jaxrl_sparse.learners.torsos import torso_for
 from jaxrl_sparse.learners.value_heads import Score
 from jaxrl_sparse.networks.convolutional import Render
 from jaxrl_sparse.networks.feedforward import Network, feedforward, flat_features

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import PyTree, Trajectory, is_count, require
-from jaxrl_sparse.environments.vectorized import VectorizedEnvironment, require_environment, where_rows
+from jaxrl_sparse.environments.vectorized import VectorizedEnvironment, require_environment
+from jaxrl_sparse.numerics.masked_selection import where_rows
 from jaxrl_sparse.numerics.predicates import anywhere
 
 Policy = Callable[[PRNGKeyArray, PyTree], tuple[PyTree, Mapping[str, PyTree]]]
+# With a memory of the episode: `policy(key, observations, memory) -> (actions, extras, memory)`.
+MemoryPolicy = Callable[[PRNGKeyArray, PyTree, PyTree], tuple[PyTree, Mapping[str, PyTree], PyTree]]
 
 
 class RolloutState(NamedTuple):
@@ -21,11 +24,13 @@ class RolloutState(NamedTuple):
       observations: `[B, ...]`, what the policy sees next.
       states: the batch's states, as `VectorizedEnvironment.reset` made them.
       key: for the steps to come.
+      memory: of a policy that has one, leaves `[B, ...]`, zero where an episode starts; None of a policy without.
     """
 
     observations: PyTree
     states: PyTree
     key: PRNGKeyArray
+    memory: PyTree = None
 
 
 def start_rollout(vectorized: VectorizedEnvironment, key: PRNGKeyArray, params: PyTree) -> RolloutState:
@@ -36,7 +41,7 @@ def start_rollout(vectorized: VectorizedEnvironment, key: PRNGKeyArray, params: 
 
 def rollout(
     vectorized: VectorizedEnvironment,
-    policy: Policy,
+    policy: Policy | MemoryPolicy,
     num_steps: int,
     rollout_state: RolloutState,
     params: PyTree,
@@ -47,7 +52,8 @@ def rollout(
     Args:
       vectorized: the batch of environments.
       policy: `policy(key, observations[B]) -> (actions[B], extras)`; one key for the batch, `extras` a mapping from
-        words to arrays `[B, ...]`, such as `{"log_probs": ...}`, or empty.
+        words to arrays `[B, ...]`, such as `{"log_probs": ...}`, or empty. Where the state has a memory, the policy is
+        `policy(key, observations, memory) -> (actions, extras, memory)`; its memory is zeroed where an episode ended.
       num_steps: T, static, at least 1.
       rollout_state: from `start_rollout`, or from an earlier call.
       params: of the environment.
@@ -65,7 +71,11 @@ def rollout(
 
     def step(carry: RolloutState, _):
         key, policy_key, environment_key = jax.random.split(carry.key, 3)
-        actions, extras = policy(policy_key, carry.observations)
+        memory = carry.memory
+        if memory is None:
+            actions, extras = policy(policy_key, carry.observations)  # pyright: ignore[reportCallIssue]
+        else:
+            actions, extras, memory = policy(policy_key, carry.observations, memory)  # pyright: ignore[reportCallIssue]
         observations, states, rewards, terminated, truncated, info = vectorized.step(
             environment_key, carry.states, actions, params
         )
@@ -84,7 +94,9 @@ def rollout(
             next_observations=info["final_observation"],
             extras={**extras, **chosen},
         )
-        return RolloutState(observations, states, key), row
+        if memory is not None:
+            memory = where_rows(row.dones, jax.tree.map(jnp.zeros_like, memory), memory)
+        return RolloutState(observations, states, key, memory), row
 
     rollout_state, trajectory = jax.lax.scan(step, rollout_state, length=num_steps)
     return trajectory, rollout_state
@@ -142,7 +154,7 @@ class Episodes(NamedTuple):
 
 def run_episodes(
     environment: Any,
-    act: Callable[[PyTree, PyTree], PyTree],
+    act: Callable[..., PyTree],
     genomes: PyTree,
     key: PRNGKeyArray,
     params: PyTree,
@@ -150,6 +162,7 @@ def run_episodes(
     num_environments: int | None = None,
     accumulate: Callable[[PyTree, Transition], PyTree] | None = None,
     initial: PyTree | Callable[[PyTree, PyTree], PyTree] = (),
+    memory: PyTree = None,
 ) -> Episodes:
     """Runs one episode in each of B environments, each with a policy of its own, and stores no trajectory.
 
@@ -170,6 +183,8 @@ def run_episodes(
         `transition.active`: a rule for rows would copy large carries at every step.
       initial: the carry that `accumulate` starts from, any pytree; or `initial(observations, states)` that makes it of
         the first ones, leaves `[B, ...]`.
+      memory: of a policy that has one, leaves `[B, ...]` as they are at the start; the policy is then
+        `act(genomes, observations, memory) -> (actions, memory)`.
 
     Returns:
       Last observations and states, returns, lengths, flags, and what was accumulated.
@@ -209,14 +224,17 @@ def run_episodes(
     def is_active(episodes: Episodes) -> Bool[Array, "B"]:
         return jnp.logical_not(jnp.logical_or(episodes.terminated, episodes.truncated))
 
-    def go_on(carry: tuple[Array, Episodes]) -> Bool[Array, ""]:
-        time, episodes = carry
+    def go_on(carry: tuple[Array, Episodes, PyTree]) -> Bool[Array, ""]:
+        time, episodes, _ = carry
         return jnp.logical_and(time < num_steps, anywhere(is_active(episodes)))
 
-    def step(carry: tuple[Array, Episodes]) -> tuple[Array, Episodes]:
-        time, episodes = carry
+    def step(carry: tuple[Array, Episodes, PyTree]) -> tuple[Array, Episodes, PyTree]:
+        time, episodes, memory = carry
         active = is_active(episodes)
-        actions = act(genomes, episodes.observations)
+        if memory is None:
+            actions = act(genomes, episodes.observations)
+        else:
+            actions, memory = act(genomes, episodes.observations, memory)
         keys = jax.random.split(jax.random.fold_in(step_key, time), batch_size)
         next_observations, next_states, rewards, terminated, _ = advance(keys, episodes.states, actions, params)
         truncated = cut(next_states, params).astype(bool)
@@ -235,7 +253,7 @@ def run_episodes(
             truncated=jnp.where(active, truncated, episodes.truncated),
         )
         if accumulate is None:
-            return time + 1, ended
+            return time + 1, ended, memory
         transition = Transition(
             time=time,
             active=active,
@@ -247,7 +265,7 @@ def run_episodes(
             terminated=ended.terminated,
             truncated=ended.truncated,
         )
-        return time + 1, ended._replace(accumulated=accumulate(episodes.accumulated, transition))
+        return time + 1, ended._replace(accumulated=accumulate(episodes.accumulated, transition)), memory
 
-    _, episodes = jax.lax.while_loop(go_on, step, (jnp.int32(0), start))
+    _, episodes, _ = jax.lax.while_loop(go_on, step, (jnp.int32(0), start, memory))
     return episodes

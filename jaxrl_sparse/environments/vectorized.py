@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from jaxrl_sparse.base import PyTree, is_count, require
 from jaxrl_sparse.environments.base import Environment
+from jaxrl_sparse.numerics.masked_selection import where_rows
 from jaxrl_sparse.numerics.predicates import anywhere
 
 RESET_MODES = ("conditional", "pool", "every", "none")
@@ -181,13 +182,6 @@ def _reset_rows(
 
     _, batch = jax.lax.while_loop(lambda carry: anywhere(carry[0] < rank[-1]), replace, (jnp.int32(0), batch))
     return batch
-
-
-def where_rows(mask: Bool[Array, "B"], on_true: PyTree, on_false: PyTree) -> PyTree:
-    """`jnp.where` over whole rows of trees whose leaves are `[B, ...]`."""
-    return jax.tree.map(
-        lambda new, old: jnp.where(mask.reshape(mask.shape + (1,) * (old.ndim - 1)), new, old), on_true, on_false
-    )
 
 
 def _row_keys(key: PRNGKeyArray, rows: Int[Array, "K"]) -> Key[Array, "K"]:

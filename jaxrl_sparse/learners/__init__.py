@@ -1,4 +1,4 @@
-"""Learners that every family builds on: deep Q-learning with a replay, for heads of values and of laws of returns."""
+"""Learners that every family builds on: deep Q-learning with a replay, PPO and policy gradients, for any rewards."""
 
 from jaxrl_sparse.learners.deep_q_networks import (
     C51Config,
@@ -11,9 +11,14 @@ from jaxrl_sparse.learners.deep_q_networks import (
     qr_dqn,
 )
 from jaxrl_sparse.learners.discounting import discount_of
+from jaxrl_sparse.learners.on_policy import Batch, OnPolicyConfig, on_policy_learner
+from jaxrl_sparse.learners.policy_gradient import PolicyGradientConfig, policy_gradient, policy_gradient_loss
+from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig, policy_network
+from jaxrl_sparse.learners.ppo import PPOConfig, clipped_loss, ppo
 from jaxrl_sparse.learners.q_learning import QLearningConfig, q_learning
 from jaxrl_sparse.learners.quantile_regression import quantile_levels, quantile_regression_loss
 from jaxrl_sparse.learners.replay import Replay, Transitions, replay
+from jaxrl_sparse.learners.returns import discounted_returns, generalized_advantages
 from jaxrl_sparse.learners.temporal_difference import temporal_difference_loss
 from jaxrl_sparse.learners.value_heads import (
     ValueHead,
@@ -25,9 +30,14 @@ from jaxrl_sparse.learners.value_heads import (
 )
 
 __all__ = [
+    "Batch",
     "C51Config",
     "DQNConfig",
     "IQNConfig",
+    "OnPolicyConfig",
+    "PPOConfig",
+    "PolicyGradientConfig",
+    "PolicyNetworkConfig",
     "QLearningConfig",
     "QRDQNConfig",
     "Replay",
@@ -36,11 +46,19 @@ __all__ = [
     "c51",
     "categorical",
     "categorical_loss",
+    "clipped_loss",
     "discount_of",
+    "discounted_returns",
     "dqn",
     "expected_value",
+    "generalized_advantages",
     "implicit_quantile",
     "iqn",
+    "on_policy_learner",
+    "policy_gradient",
+    "policy_gradient_loss",
+    "policy_network",
+    "ppo",
     "q_learning",
     "qr_dqn",
     "quantile",

@@ -6,11 +6,10 @@ ten environment steps, hidden layers of 120 and 84.
 
 from typing import Any
 
-from jaxrl_sparse.base import Algorithm, PyTree, RewardTransformation, config, require
+from jaxrl_sparse.base import Algorithm, PyTree, RewardTransformation, config
 from jaxrl_sparse.learners.q_learning import QLearningConfig, q_learning
+from jaxrl_sparse.learners.torsos import render_of, torso_for
 from jaxrl_sparse.learners.value_heads import ValueHead, categorical, expected_value, implicit_quantile, quantile
-from jaxrl_sparse.networks.convolutional import Render, nature_torso, rendered
-from jaxrl_sparse.networks.feedforward import Network, feedforward
 
 
 @config
@@ -174,35 +173,6 @@ def iqn(config: IQNConfig, environment: Any, params: PyTree, reward: RewardTrans
         config.output_sizes,
     )
     return _with_head(config, environment, params, head, reward)
-
-
-def torso_for(
-    observation_space: Any, hidden_sizes: tuple[int, ...], image_features: int, render: Render | None = None
-) -> Network:
-    """A perceptron for observations of one axis or none, DQN's convolutions for images `[H, W, C]`.
-
-    Args:
-      observation_space: of one observation.
-      hidden_sizes: of the perceptron.
-      image_features: of the convolutions.
-      render: from an observation to the image that the convolutions are to see; None where there is nothing to draw.
-
-    Raises:
-      ValueError: if observations have another number of axes, or a width is below 1.
-    """
-    if render is not None:
-        return rendered(nature_torso(image_features), render)
-    shape = tuple(observation_space.shape)
-    require("observations", shape, lambda s: len(s) in (0, 1, 3), "vectors, scalars, or images [H, W, C]")
-    return nature_torso(image_features) if len(shape) == 3 else feedforward(hidden_sizes)
-
-
-def render_of(environment: Any) -> Render | None:
-    """What draws the observations of an environment that hands out what an image is made of, see `PongScore`.
-
-    A replay then holds a few bytes for each observation, and the network draws the batches that it learns from.
-    """
-    return environment.render if getattr(environment, "observes_compact", False) else None
 
 
 def _with_head(

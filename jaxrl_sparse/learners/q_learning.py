@@ -23,6 +23,7 @@ from jaxrl_sparse.base import (
 from jaxrl_sparse.environments.rollouts import RolloutState, rollout, run_episodes, start_rollout
 from jaxrl_sparse.environments.vectorized import vectorize
 from jaxrl_sparse.learners.discounting import discount_of, discounted_sum
+from jaxrl_sparse.learners.episode_accounts import episode_returns
 from jaxrl_sparse.learners.replay import (
     ReplayState,
     Transitions,
@@ -31,6 +32,7 @@ from jaxrl_sparse.learners.replay import (
     trajectory_of,
     transitions_of,
 )
+from jaxrl_sparse.learners.schedules import linear_schedule
 from jaxrl_sparse.learners.temporal_difference import QNetworkParams, action_scores, temporal_difference_loss
 from jaxrl_sparse.learners.value_heads import ValueHead
 from jaxrl_sparse.networks.feedforward import Network
@@ -303,46 +305,17 @@ def epsilon_greedy(key: PRNGKeyArray, scores: Float[Array, "B A"], epsilon: floa
 
 def exploration_rate(config: QLearningConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     """The share of random actions of an update: linear in the environment steps before it, then constant."""
-    return _linear(config, step, config.epsilon_start, config.epsilon_end, config.epsilon_steps)
+    return linear_schedule(step, config.epsilon_start, config.epsilon_end, _updates(config, config.epsilon_steps))
 
 
 def learning_rate(config: QLearningConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     """Adam's rate in an update: linear in the environment steps before it, then constant."""
     end = config.learning_rate if config.learning_rate_end is None else config.learning_rate_end
-    return _linear(config, step, config.learning_rate, end, config.learning_rate_steps)
+    return linear_schedule(step, config.learning_rate, end, _updates(config, config.learning_rate_steps))
 
 
-def _linear(
-    config: QLearningConfig, step: Int[Array, ""], start: float | Array, end: float | Array, environment_steps: int
-) -> Float[Array, ""]:
-    updates = max(1, environment_steps // (config.num_environments * config.num_steps))
-    return start + jnp.minimum(step / updates, 1.0) * (end - start)
-
-
-def episode_returns(
-    returns: Float[Array, "B"], trajectory: Trajectory
-) -> tuple[Float[Array, "B"], Int[Array, ""], Float[Array, ""]]:
-    """Carries the returns of episodes under way through a trajectory: `(returns, episodes ended, their summed return)`.
-
-    Args:
-      returns: `[B]`, what the episodes under way have collected before it.
-      trajectory: `[T, B]`.
-    """
-
-    def add(carry, inputs):
-        returns, episodes, total = carry
-        rewards, done = inputs
-        returns = returns + rewards
-        carry = (
-            jnp.where(done, 0.0, returns),
-            episodes + jnp.sum(done),
-            total + jnp.sum(jnp.where(done, returns, 0.0)),
-        )
-        return carry, None
-
-    start = (returns, jnp.int32(0), jnp.float32(0))
-    carry, _ = jax.lax.scan(add, start, (trajectory.rewards, trajectory.dones))
-    return carry
+def _updates(config: QLearningConfig, environment_steps: int) -> int:
+    return environment_steps // (config.num_environments * config.num_steps)
 
 
 def _optimizer(config: QLearningConfig) -> optax.GradientTransformation:

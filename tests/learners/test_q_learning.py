@@ -7,13 +7,11 @@ import pytest
 from compilation import QUICK_TO_COMPILE
 from environments.probes import Counter
 
-from jaxrl_sparse.base import Trajectory
 from jaxrl_sparse.environments.tabular import TabularEnvironment
 from jaxrl_sparse.environments.wrappers import DiscreteActions
 from jaxrl_sparse.finite.mdp import finite_mdp
 from jaxrl_sparse.learners.q_learning import (
     QLearningConfig,
-    episode_returns,
     epsilon_greedy,
     exploration_rate,
     learning_rate,
@@ -132,16 +130,6 @@ def test_the_learning_rate_falls_likewise_or_is_constant():
     rates = [float(learning_rate(falling, jnp.int32(step))) for step in (0, 2, 4, 9)]
     np.testing.assert_allclose(rates, [0.5, 0.3, 0.1, 0.1], rtol=1e-6)
     assert float(learning_rate(QLearningConfig(learning_rate=0.5), jnp.int32(10**6))) == 0.5
-
-
-def test_returns_are_carried_from_one_trajectory_to_the_next():
-    rewards = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    ends = jnp.array([[False, True], [True, False], [False, False]])
-    nowhere = jnp.zeros((3, 2))
-    trajectory = Trajectory(nowhere, nowhere, rewards, ends, jnp.zeros_like(ends), nowhere)
-    returns, episodes, total = episode_returns(jnp.array([10.0, 20.0]), trajectory)
-    np.testing.assert_array_equal(returns, [5.0, 10.0])
-    assert int(episodes) == 2 and float(total) == 14 + 22
 
 
 @pytest.mark.parametrize(
