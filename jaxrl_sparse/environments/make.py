@@ -20,25 +20,80 @@ class Entry(NamedTuple):
 
 
 ENVIRONMENTS: dict[str, Entry] = {
+    "agv-complex-dynamic": Entry(
+        "jaxrl_sparse.environments.warehouse",
+        "AgvComplexDynamic",
+        "agv-complex-static, but the target is drawn at random and moves, 4,000 steps",
+    ),
+    "agv-complex-static": Entry(
+        "jaxrl_sparse.environments.warehouse",
+        "AgvComplexStatic",
+        "a vehicle with lasers, 12 shelves and a wall with one gap, and a target, 3,000 steps",
+    ),
+    "agv-simple-dynamic": Entry(
+        "jaxrl_sparse.environments.warehouse",
+        "AgvSimpleDynamic",
+        "agv-simple-static, but the target is drawn at random and moves, 2,000 steps",
+    ),
+    "agv-simple-static": Entry(
+        "jaxrl_sparse.environments.warehouse",
+        "AgvSimpleStatic",
+        "a vehicle with lasers that has to find a target among 4 shelves, 2,000 steps",
+    ),
+    "ant-coverage": Entry(
+        "jaxrl_sparse.environments.ant_coverage",
+        "AntCoverage",
+        "brax's ant (the `brax` extra), which is to cover an arena of 40 x 40 m, 400 steps",
+    ),
     "ant-maze": Entry(
         "jaxrl_sparse.environments.ant_maze.ant_maze",
         "AntMaze",
         "a four-legged ant in PointMaze's arena, 3,000 steps: MuJoCo MJX (the `brax` extra), for a GPU",
+    ),
+    "bimodal-grid": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "BimodalGrid",
+        "a walk of 40 states that covers two hills in opposite corners of 30 x 30 cells",
+    ),
+    "biodiversity-grid": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "BiodiversityGrid",
+        "a walk of 40 states that covers nests, a random density on 30 x 30 cells",
     ),
     "budget": Entry(
         "jaxrl_sparse.environments.risk.budget",
         "Budget",
         "rewards and costs, 8 steps: fast earns more and spends by chance; vector rewards",
     ),
+    "car-racing": Entry(
+        "jaxrl_sparse.environments.racing.car_racing",
+        "CarRacing",
+        "a miniature car with slipping tyres, one lap of 16.4 m, 700 steps",
+    ),
     "collect-ball": Entry(
         "jaxrl_sparse.environments.planar.collect_ball",
         "CollectBall",
         "a two-wheeled robot that carries balls to a nest, 2,000 steps, one reward area",
     ),
+    "coverage-grid": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "CoverageGrid",
+        "a walk of 80 states that is to cover as many of 30 x 30 cells as it can",
+    ),
     "curling": Entry(
         "jaxrl_sparse.environments.curling.curling",
         "Curling",
         "an arm of two links that strikes a ball over a table, 500 steps, two reward areas",
+    ),
+    "density-grid": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "DensityGrid",
+        "a walk of 40 states that covers a draw of a Gaussian process on 30 x 30 cells",
+    ),
+    "entropy-grid": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "EntropyGrid",
+        "a walk of 40 states that measures a Gaussian process on 30 x 30 cells",
     ),
     "gamble": Entry(
         "jaxrl_sparse.environments.risk.gamble",
@@ -54,6 +109,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "jaxrl_sparse.environments.risk.homeostat",
         "Homeostat",
         "two needs that drain and are fed in different cells of a ring; vector rewards",
+    ),
+    "item-collection": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "ItemCollection",
+        "a walk of 40 states that collects a few of each of six items on 7 x 15 cells",
     ),
     "point-2d": Entry(
         "jaxrl_sparse.environments.planar.point_2d",
@@ -84,6 +144,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "jaxrl_sparse.environments.risk.target_grid",
         "TargetGrid3",
         "nine cells, one that pays and one that charges: any discounted return can be generated",
+    ),
+    "two-rooms": Entry(
+        "jaxrl_sparse.environments.grids.problems",
+        "TwoRooms",
+        "a walk of 40 states that covers two rooms and the corridor between them",
     ),
     "two-stage": Entry(
         "jaxrl_sparse.environments.risk.two_stage",

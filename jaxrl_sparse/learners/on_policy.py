@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxrl_sparse.base import (
@@ -26,7 +27,7 @@ from jaxrl_sparse.learners.episode_accounts import episode_returns
 from jaxrl_sparse.learners.experience import advantages_of, collect, final_values
 from jaxrl_sparse.learners.reward_streams import Streams, as_streams, init_streams, update_streams
 from jaxrl_sparse.learners.schedules import linear_schedule
-from jaxrl_sparse.networks.actor_critic import ActorCritic, observing
+from jaxrl_sparse.networks.actor_critic import ActorCritic, observing, of_vector
 from jaxrl_sparse.numerics.running_moments import Moments, initial_moments, standardize, update_moments
 
 # Deviations beyond which a normalised observation is cut.
@@ -92,7 +93,8 @@ class Batch(NamedTuple):
     targets: Float[Array, "T B K"]
 
 
-# `learn(key, network, params, optimizer_state, batch, apply_gradients) -> (params, optimizer_state, metrics)`.
+# `learn(key, network, params, optimizer_state, batch, apply_gradients) -> (params, optimizer_state, metrics)`, where
+# params is one vector and the network takes it.
 Learn = Callable[..., tuple[PyTree, PyTree, Metrics]]
 
 
@@ -143,8 +145,9 @@ def on_policy_learner(
       environment: an `Environment`.
       params: of the environment.
       network_for: from the number K of streams to the network.
-      learn: `learn(key, network, params, optimizer_state, batch, apply_gradients)`, see `ppo` and `policy_gradient`;
-        `apply_gradients(gradients, params, optimizer_state) -> (params, optimizer_state)` is a step of Adam.
+      learn: `learn(key, network, params, optimizer_state, batch, apply_gradients)`, which returns `(params,
+        optimizer_state, metrics)`, see `ppo` and `policy_gradient`: params is one vector `[P]`, which the network it is given takes, and
+        `apply_gradients(gradient, params, optimizer_state) -> (params, optimizer_state)` is a step of Adam.
       reward: a transformation, streams by name, or None for the environment's rewards.
 
     Raises:
@@ -183,7 +186,7 @@ def on_policy_learner(
             key=key,
             rollout=start,
             params=network_params,
-            optimizer_state=optimizer.init(network_params),
+            optimizer_state=optimizer.init(ravel_pytree(network_params)[0]),
             reward_states=init_streams(streams, reward_key, trajectory_spec(trajectory)),
             moments=moments,
             returns=jnp.zeros(config.num_environments),
@@ -207,13 +210,16 @@ def on_policy_learner(
         )
         rate = learning_rate(config, step)
 
-        def apply_gradients(gradients: PyTree, params: PyTree, optimizer_state: PyTree) -> tuple[PyTree, PyTree]:
-            directions, optimizer_state = optimizer.update(gradients, optimizer_state, params)
-            updates = jax.tree.map(lambda direction: -rate * direction, directions)
-            return optax.apply_updates(params, updates), optimizer_state
+        def apply_gradients(
+            gradient: Float[Array, "P"], vector: Float[Array, "P"], optimizer_state: PyTree
+        ) -> tuple[Float[Array, "P"], PyTree]:
+            direction, optimizer_state = optimizer.update(gradient, optimizer_state, vector)
+            return optax.apply_updates(vector, jax.tree.map(lambda leaf: -rate * leaf, direction)), optimizer_state  # pyright: ignore[reportReturnType]
 
-        network_params, optimizer_state, learnt = learn(
-            learn_key, seen, state.params, state.optimizer_state, batch, apply_gradients
+        # One vector of all parameters: a dozen small arrays take longer to visit than to change.
+        vector, unravel = ravel_pytree(state.params)
+        vector, optimizer_state, learnt = learn(
+            learn_key, of_vector(seen, unravel), vector, state.optimizer_state, batch, apply_gradients
         )
         moments = state.moments
         if moments is not None:
@@ -231,7 +237,7 @@ def on_policy_learner(
         state = OnPolicyState(
             key=key,
             rollout=rollout_state,
-            params=network_params,
+            params=unravel(vector),
             optimizer_state=optimizer_state,
             reward_states=reward_states,
             moments=moments,

@@ -193,6 +193,28 @@ def observing(network: ActorCritic, view: Callable[[PyTree], PyTree]) -> ActorCr
     return network._replace(init=init, step=step, unroll=unroll, following=following)
 
 
+def of_vector(network: ActorCritic, unravel: Callable[[Array], PyTree]) -> ActorCritic:
+    """The same network, whose parameters are one vector.
+
+    Args:
+      network: with parameters of any structure.
+      unravel: from the vector to them, as `jax.flatten_util.ravel_pytree` makes it.
+    """
+
+    def step(vector: Array, memory: PyTree, observations: PyTree) -> tuple[Any, Array, PyTree]:
+        return network.step(unravel(vector), memory, observations)
+
+    def unroll(vector: Array, memory: PyTree, observations: PyTree, dones: Array) -> tuple[Any, Array]:
+        return network.unroll(unravel(vector), memory, observations, dones)
+
+    def following(
+        vector: Array, memory: PyTree, observations: PyTree, next_observations: PyTree, dones: Array
+    ) -> Array:
+        return network.following(unravel(vector), memory, observations, next_observations, dones)
+
+    return network._replace(step=step, unroll=unroll, following=following)
+
+
 def _rows(observations: PyTree) -> PyTree:
     """`[T, B, ...]` as `[T B, ...]`."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), observations)

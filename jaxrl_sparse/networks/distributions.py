@@ -34,7 +34,7 @@ class PolicyHead(NamedTuple):
     to_action: Callable[[Array], Array]
 
 
-def policy_head(action_space: Any, bound: str = "tanh", initial_log_std: float = 0.0) -> PolicyHead:
+def policy_head(action_space: Any, bound: str = "tanh", initial_log_std: float | Array = 0.0) -> PolicyHead:
     """The head that fits a space of actions: `categorical_head` for n actions, `gaussian_head` for a box.
 
     Args:
@@ -72,7 +72,7 @@ def categorical_head(num_actions: int, final_scale: float = 0.01) -> PolicyHead:
 
 
 def gaussian_head(
-    action_space: Any, bound: str = "tanh", initial_log_std: float = 0.0, final_scale: float = 0.01
+    action_space: Any, bound: str = "tanh", initial_log_std: float | Array = 0.0, final_scale: float = 0.01
 ) -> PolicyHead:
     """Independent Gaussians `N(W x + b, diag(sigma^2))` of raw actions, sigma a parameter and no function of the state.
 

@@ -70,7 +70,9 @@ def update_moments(moments: Moments, batch: PyTree) -> Moments:
     )
 
 
-def standardize(moments: Moments, batch: PyTree, bound: float = jnp.inf, epsilon: float = 1e-8) -> PyTree:
+def standardize(
+    moments: Moments, batch: PyTree, bound: float | Array = jnp.inf, epsilon: float | Array = 1e-8
+) -> PyTree:
     """`clip((x - mean) / sqrt(variance + epsilon), -bound, bound)`, leaf by leaf.
 
     Args:

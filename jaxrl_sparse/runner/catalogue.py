@@ -127,11 +127,13 @@ def quality_diversity(module_name: str, factory_name: str, config_name: str, bud
     return load
 
 
-def deep_q_network(factory_name: str, config_name: str) -> Callable[[], tuple[Callable[..., Any], type]]:
-    """What imports one of `jaxrl_sparse.learners.deep_q_networks`: its factory and the class of its configuration."""
+def learner(
+    factory_name: str, config_name: str, module_name: str = "learners.deep_q_networks"
+) -> Callable[[], tuple[Callable[..., Any], type]]:
+    """What imports a learner from a module of `jaxrl_sparse`: its factory and the class of its configuration."""
 
     def load():
-        module = importlib.import_module("jaxrl_sparse.learners.deep_q_networks")
+        module = importlib.import_module(f"jaxrl_sparse.{module_name}")
         return getattr(module, factory_name), getattr(module, config_name)
 
     return load
@@ -179,11 +181,44 @@ def learning(
                 return config.learner.num_environments * config.learner.num_steps
 
             def check_budget(config, steps):
-                starts = config.learner.learning_starts
+                # A learner without a replay learns from its first update on.
+                starts = getattr(config.learner, "learning_starts", 0)
                 takes = f"more environment steps than learner.learning_starts, {starts}, before which nothing is learnt"
                 require("budget", steps, lambda given: given > starts, takes)
 
             return Task(make, environment.default_params, environment, smallest_budget, check_budget, None)
+
+        return System(config_class, "episode_return", ENVIRONMENT_STEPS, budget, bind, evaluates=True)
+
+    return load
+
+
+def submodular(config_name: str, budget: int) -> Callable[[], System]:
+    """The loader of SubPO in one of its forms, on a grid world that says what its visited cells are worth."""
+
+    def load():
+        environments = importlib.import_module("jaxrl_sparse.environments")
+        module = importlib.import_module("jaxrl_sparse.submodular.grid_subpo")
+        config_class = getattr(module, config_name)
+
+        def bind(environment_name, environment_options, hidden_sizes, problem_options):
+            del hidden_sizes
+            environment = environments.make(environment_name, **environment_options)
+            for option in problem_options:
+                require("problem option", option, lambda _: False, "none for this algorithm")
+
+            def make(config, params):
+                return module.grid_subpo(config, environment, params)
+
+            # Refuses an environment without a set function now, and not when it is traced.
+            make(config_class(), environment.default_params)
+
+            def smallest_budget(config):
+                return config.num_trajectories * (environment.horizon - 1)
+
+            return Task(
+                make, environment.default_params, environment, smallest_budget, lambda config, steps: None, None
+            )
 
         return System(config_class, "episode_return", ENVIRONMENT_STEPS, budget, bind, evaluates=True)
 
@@ -235,21 +270,45 @@ ALGORITHMS = {
         "one network for every target or level of risk: DQN with a stock (Avila Pires et al., 2025)",
         learning(stock_agent, 200_000, objective="target(0)"),
     ),
+    "subpo": Entry(
+        "policy gradient for set functions of the visited states, a policy of the state (Prajapat et al., 2024)",
+        submodular("SubPOConfig", 2_000_000),
+    ),
+    "subpo-nm": Entry(
+        "SubPO with a policy of all states of the episode so far",
+        submodular("SubPONMConfig", 2_000_000),
+    ),
+    "modpo": Entry(
+        "SubPO's baseline: the same for the modular surrogate, which pays a state at every visit",
+        submodular("ModPOConfig", 2_000_000),
+    ),
+    "ppo": Entry(
+        "proximal policy optimisation, discrete and continuous, with or without a memory (Schulman et al., 2017)",
+        learning(learner("ppo", "PPOConfig", "learners.ppo"), 500_000),
+    ),
+    "rnd-ppo": Entry(
+        "PPO with a second stream of rewards for what is new: random network distillation (Burda et al., 2019)",
+        learning(learner("rnd_ppo", "RNDPPOConfig", "exploration.rnd_ppo"), 500_000),
+    ),
+    "actor-critic": Entry(
+        "policy gradient with generalised advantages, REINFORCE by configuration (Williams, 1992; Mnih et al., 2016)",
+        learning(learner("policy_gradient", "PolicyGradientConfig", "learners.policy_gradient"), 500_000),
+    ),
     "dqn": Entry(
         "deep Q-learning, Double DQN by configuration (Mnih et al., 2015)",
-        learning(deep_q_network("dqn", "DQNConfig"), 500_000),
+        learning(learner("dqn", "DQNConfig"), 500_000),
     ),
     "qr-dqn": Entry(
         "deep Q-learning of the return's quantiles (Dabney et al., 2018)",
-        learning(deep_q_network("qr_dqn", "QRDQNConfig"), 500_000),
+        learning(learner("qr_dqn", "QRDQNConfig"), 500_000),
     ),
     "c51": Entry(
         "deep Q-learning of the return's probabilities on a grid (Bellemare et al., 2017)",
-        learning(deep_q_network("c51", "C51Config"), 500_000),
+        learning(learner("c51", "C51Config"), 500_000),
     ),
     "iqn": Entry(
         "deep Q-learning of the return's quantile function (Dabney et al., 2018)",
-        learning(deep_q_network("iqn", "IQNConfig"), 500_000),
+        learning(learner("iqn", "IQNConfig"), 500_000),
     ),
 }
 

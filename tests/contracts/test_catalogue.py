@@ -8,6 +8,9 @@ import pytest
 from contracts import two_cells
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS
+from jaxrl_sparse.exploration.rnd import RNDConfig
+from jaxrl_sparse.learners.on_policy import OnPolicyConfig
+from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.q_learning import QLearningConfig
 from jaxrl_sparse.quality_diversity import AutoencoderConfig, EmitterConfig, NoveltySearchConfig, SereneConfig
 from jaxrl_sparse.runner import catalogue, checkpoints
@@ -25,6 +28,9 @@ LEARNER = QLearningConfig(
     epsilon_steps=64,
     target_period=2,
     max_evaluation_steps=10,
+)
+ON_POLICY = OnPolicyConfig(
+    num_environments=8, num_steps=3, discount=1.0, normalize_observations=True, max_evaluation_steps=10
 )
 SERENE = SereneConfig(
     exploration=SEARCH,
@@ -58,6 +64,21 @@ def learner_toy(marks=(), **fields):
     parts = (".key", ".rollout.key", ".params.torso['layers_0']['kernel']")
     faster = {"learner": dataclasses.replace(LEARNER, learning_rate=0.1)}
     return Toy(fields, faster, parts, marks, "gamble", ())
+
+
+def policy_toy(memory_size=0, **fields):
+    """A learner from its own policy's experience of Gamble, in pieces that cut episodes."""
+    network = PolicyNetworkConfig(hidden_sizes=(6,), memory_size=memory_size)
+    parts = (".key", ".rollout.key", ".params['head']['params']['kernel']")
+    faster = {"learner": dataclasses.replace(ON_POLICY, learning_rate=0.1)}
+    return Toy({"network": network, "learner": ON_POLICY, **fields}, faster, parts, SLOW, "gamble", ())
+
+
+def walk_toy(marks=(), **fields):
+    """SubPO on the smallest of the published maps; the other cell learns faster."""
+    fields = {"num_trajectories": 8, "hidden_sizes": (4,), "num_evaluation_episodes": 4, **fields}
+    parts = (".key", ".params['torso']['layers_0']['kernel']")
+    return Toy(fields, {"learning_rate": 0.1}, parts, marks, "two-rooms", ())
 
 
 SEARCH_FIELDS = {field.name: getattr(SEARCH, field.name) for field in dataclasses.fields(SEARCH)}
@@ -104,6 +125,14 @@ TOYS = {
         (".key", *SEARCHED),
         SLOW,
     ),
+    "subpo": walk_toy(),
+    "subpo-nm": walk_toy(SLOW)._replace(random_parts=(".key", ".params['places']")),
+    "modpo": walk_toy(SLOW, optimizer="natural")._replace(swept={"divergence": 0.1}),
+    "ppo": policy_toy(memory_size=4, num_minibatches=2),
+    "rnd-ppo": policy_toy(
+        num_minibatches=2, bonus=RNDConfig(target_sizes=(4,), predictor_sizes=(4,), num_features=3, num_minibatches=2)
+    ),
+    "actor-critic": policy_toy(),
     "dqn": learner_toy(marks=SLOW),
     "qr-dqn": learner_toy(num_quantiles=5, marks=SLOW),
     "c51": learner_toy(num_atoms=11, high=5.0, marks=SLOW),
