@@ -25,8 +25,6 @@ class RNDConfig:
       target_sizes: widths of the fixed network's hidden layers.
       predictor_sizes: of the network that learns; as published it has more layers than the other.
       num_features: F, what is predicted.
-      target_bias: deviation of the fixed network's biases. Without any, as published for images, one of few inputs
-        is nearly linear along every ray from the origin: it is known far away once it is known nearby.
       learning_rate: Adam's.
       num_epochs: passes over a trajectory.
       num_minibatches: gradient steps of a pass; divides the T B steps.
@@ -39,7 +37,6 @@ class RNDConfig:
     target_sizes: tuple[int, ...] = (128, 128)
     predictor_sizes: tuple[int, ...] = (128, 128)
     num_features: int = 64
-    target_bias: float = 1.0
     learning_rate: float = 1e-4
     num_epochs: int = 4
     num_minibatches: int = 4
@@ -81,7 +78,8 @@ def rnd(
     Args:
       config: see `RNDConfig`; the defaults where None.
       view: from observations `[T, B, ...]` to the part of them that novelty is of; all by default. What moves by itself
-        and cannot be predicted stays new for ever: leave it out.
+        and cannot be predicted stays new for ever: leave it out. A network of few inputs is nearly linear along every
+        ray, and known far away once it is known nearby: show a position by sinusoids of several wavelengths.
       target: the fixed network, in place of that of the configuration.
       predictor: the network that learns, likewise; of as many features.
 
@@ -147,7 +145,7 @@ def distillation_bonus(
     _check(config)
     shown = (lambda observations: observations) if view is None else view
     if target is None:
-        target = distillation_network(config.target_sizes, config.num_features, config.target_bias)
+        target = distillation_network(config.target_sizes, config.num_features)
     if predictor is None:
         predictor = distillation_network(config.predictor_sizes, config.num_features)
     optimizer = optax.adam(config.learning_rate)
@@ -216,26 +214,26 @@ def distillation_bonus(
     return RewardTransformation(init, update, relabel)
 
 
-def distillation_network(hidden_sizes: tuple[int, ...], num_features: int, bias: float | Array = 0.0) -> Network:
-    """A multilayer perceptron with rectified layers, orthogonal weights of gain sqrt(2) and normal biases.
+def distillation_network(hidden_sizes: tuple[int, ...], num_features: int) -> Network:
+    """A multilayer perceptron with rectified layers, orthogonal weights of gain sqrt(2) and no biases at first.
 
     Inputs `[N, ...]` are flattened to `[N, D]`.
 
     Args:
       hidden_sizes: widths of the hidden layers; none for a linear network.
       num_features: F, of the linear end.
-      bias: deviation of the first biases of the hidden layers, at least 0.
 
     Raises:
-      ValueError: if a width is below 1 or the deviation negative.
+      ValueError: if a width is below 1.
+
+    Source: the published code of Burda et al. (ICLR 2019), whose layers are convolutional before the last.
     """
     require("hidden_sizes", hidden_sizes, lambda sizes: all(map(is_count, sizes)), "widths of at least 1")
     require("num_features", num_features, is_count, "an integer of at least 1")
-    require("bias", bias, lambda deviation: deviation >= 0, "a number of at least 0")
     weights = nn.initializers.orthogonal(math.sqrt(2))
     layers: list[Any] = []
     for width in hidden_sizes:
-        layers += [nn.Dense(width, kernel_init=weights, bias_init=nn.initializers.normal(bias)), nn.relu]
+        layers += [nn.Dense(width, kernel_init=weights), nn.relu]
     module = nn.Sequential([*layers, nn.Dense(num_features, kernel_init=weights)])
 
     def init(key: PRNGKeyArray, inputs: PyTree) -> PyTree:

@@ -138,7 +138,7 @@ def on_policy_learner(
     The metrics of an update: `environment_steps`; `reward(stream)`, the mean reward of each where there are several;
     `episodes`, that ended in it; `episode_return`, their mean undiscounted return of the environment's own rewards, or
     that of the last update in which any ended; and those of `learn`. `evaluate` runs episodes with the policy's modes:
-    `return`, `discounted_return` and `episode_length`, means.
+    `return`, `discounted_return`, `episode_length` and `terminated`, the share that no time limit cut, means.
 
     Args:
       config: see `OnPolicyConfig`.
@@ -146,8 +146,9 @@ def on_policy_learner(
       params: of the environment.
       network_for: from the number K of streams to the network.
       learn: `learn(key, network, params, optimizer_state, batch, apply_gradients)`, which returns `(params,
-        optimizer_state, metrics)`, see `ppo` and `policy_gradient`: params is one vector `[P]`, which the network it is given takes, and
-        `apply_gradients(gradient, params, optimizer_state) -> (params, optimizer_state)` is a step of Adam.
+        optimizer_state, metrics)`, see `ppo` and `policy_gradient`. Its params are one vector `[P]`, which the network
+        it is given takes; `apply_gradients(gradient, params, optimizer_state) -> (params, optimizer_state)` is a step
+        of Adam.
       reward: a transformation, streams by name, or None for the environment's rewards.
 
     Raises:
@@ -270,6 +271,7 @@ def on_policy_learner(
             "return": jnp.mean(episodes.returns),
             "discounted_return": jnp.mean(episodes.accumulated),
             "episode_length": jnp.mean(episodes.lengths.astype(jnp.float32)),
+            "terminated": jnp.mean(episodes.terminated.astype(jnp.float32)),
         }
 
     return Algorithm(init, update, evaluate)

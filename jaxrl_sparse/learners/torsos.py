@@ -14,7 +14,7 @@ def torso_for(
     render: Render | None = None,
     activation: str = "relu",
 ) -> Network:
-    """A perceptron for observations of one axis or none, DQN's convolutions for images `[H, W, C]`.
+    """A perceptron for observations of two axes or fewer, DQN's convolutions for images `[H, W, C]`.
 
     Args:
       observation_space: of one observation.
@@ -29,7 +29,7 @@ def torso_for(
     if render is not None:
         return rendered(nature_torso(image_features), render)
     shape = tuple(observation_space.shape)
-    require("observations", shape, lambda s: len(s) in (0, 1, 3), "vectors, scalars, or images [H, W, C]")
+    require("observations", shape, lambda s: len(s) <= 3, "at most three axes, those of images [H, W, C]")
     return nature_torso(image_features) if len(shape) == 3 else feedforward(hidden_sizes, activation=activation)
 
 

@@ -22,6 +22,8 @@ MAX_SPEED, MAX_TURN_RATE, LAG = 2.0, np.pi / 2, 0.2
 TARGET_SPEED, TARGET_SWEEP = 0.5, 2.0
 COLLISION_PENALTY = 0.01
 OBSERVATION_SIZE = NUM_RAYS + 9
+# Of the wavelengths of `novelty_view`.
+NUM_OCTAVES = 4
 _RAY_ANGLES = 2 * np.pi * np.arange(NUM_RAYS, dtype=np.float32) / NUM_RAYS
 
 
@@ -202,9 +204,16 @@ class AgvNavigation(Environment[AgvState, AgvParams]):
         """Speed and turn rate by their largest."""
         return spaces.native(spaces.Box(-1.0, 1.0, (2,)))
 
-    def novelty_view(self, observations: Float[Array, "*batch 25"]) -> Float[Array, "*batch 2"]:
-        """The position, scaled to [-1, 1], of observations: what a bonus looks at, so that no moving target is new."""
-        return observations[..., NUM_RAYS : NUM_RAYS + 2]
+    def novelty_view(self, observations: Float[Array, "*batch 25"]) -> Float[Array, "*batch 16"]:
+        """What a bonus looks at: sines and cosines of x and y, of the room's size, its half, quarter and eighth.
+
+        Not the target, which would stay new for as long as it moves; and waves instead of the position itself, because
+        networks of two inputs know one end of the room as soon as they know the other.
+        """
+        position = observations[..., NUM_RAYS : NUM_RAYS + 2, None]
+        phases = jnp.pi * 2.0 ** jnp.arange(NUM_OCTAVES) * position
+        phases = phases.reshape(*phases.shape[:-2], 2 * NUM_OCTAVES)
+        return jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], axis=-1)
 
     def _seconds(self, time: Int[Array, ""]) -> Float[Array, ""]:
         return TIME_STEP * self.action_repeat * time.astype(jnp.float32)

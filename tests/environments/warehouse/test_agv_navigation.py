@@ -71,7 +71,10 @@ def test_the_observation_by_hand():
     np.testing.assert_allclose(observation[jnp.array([0, 4, 8, 12])], [1, 1, 0.2, 0.2], rtol=1e-5)
     np.testing.assert_allclose(observation[10], 0.2 * np.sqrt(2), rtol=1e-5)
     np.testing.assert_allclose(observation[16:], [-0.8, -0.8, 1, 0, 0, 0, 0, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(environment.novelty_view(observation), [-0.8, -0.8], rtol=1e-6)
+    # Position -.8 by waves: sin(pi x), sin(2 pi x), ..., of x and of y, then the cosines.
+    phases = np.tile(-0.8 * np.pi * np.array([1, 2, 4, 8]), 2)
+    waves = np.concatenate([np.sin(phases), np.cos(phases)])
+    np.testing.assert_allclose(environment.novelty_view(observation), waves, atol=1e-5)
     assert environment.observation_space(params).contains(observation)
 
     @jax.jit
@@ -237,6 +240,21 @@ def test_a_target_moves_to_and_fro():
     target = Target(jnp.array([5.0, 3.0]), jnp.float32(4.0), jnp.float32(5.5))
     xs = [float(target_position(target, jnp.float32(t), params)[0]) for t in (0, 1, 2, 4, 5, 6)]
     np.testing.assert_allclose(xs, [5, 5.5, 5, 4, 4.5, 5], atol=1e-5)
+
+
+def test_a_target_comes_to_a_vehicle_that_waits():
+    """It comes near enough after 1.06 s, within the third of three actions of ten control steps."""
+    environment = AgvNavigation("simple-dynamic", action_repeat=10)
+    params = environment.default_params
+    _, state = environment.reset(jax.random.key(0), params)
+    target = Target(jnp.array([5.0, 3.0]), jnp.float32(3.0), jnp.float32(8.0))
+    state = dataclasses.replace(state, vehicle=state.vehicle._replace(position=jnp.array([6.28, 3.0])), target=target)
+    step = jax.jit(environment.step_env, compiler_options=QUICK_TO_COMPILE)
+    outcomes = []
+    for _ in range(3):
+        _, state, reward, terminated, _ = step(jax.random.key(0), state, jnp.zeros(2), params)
+        outcomes.append((float(reward), bool(terminated)))
+    assert outcomes == [(0.0, False), (0.0, False), (1.0, True)]
 
 
 def test_both_ways_of_asking_are_the_same_environment():
