@@ -10,7 +10,13 @@ from jaxrl_sparse.submodular.beam_search import Path, beam_search, greedy
 from jaxrl_sparse.submodular.coverage import capped_groups, coverage, grid_mask
 from jaxrl_sparse.submodular.curvature import total_curvature
 from jaxrl_sparse.submodular.gaussian_information import information_gain, log_determinant, reference_entropy
-from jaxrl_sparse.submodular.grid_subpo import ModPOConfig, SubPONMConfig, grid_set_function, grid_subpo
+from jaxrl_sparse.submodular.grid_subpo import (
+    ModPOConfig,
+    SubPONMConfig,
+    grid_set_function,
+    grid_subpo,
+    grid_walks,
+)
 from jaxrl_sparse.submodular.marginal_gains import gain_rule, marginal_gains, num_negative_gains
 from jaxrl_sparse.submodular.maxima import facility_location, max_progress
 from jaxrl_sparse.submodular.natural_policy_gradient import fisher_product, natural_gradient, trust_region_step
@@ -54,6 +60,7 @@ __all__ = [
     "grid_mask",
     "grid_set_function",
     "grid_subpo",
+    "grid_walks",
     "history_policy",
     "information_gain",
     "less_baseline",

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from jaxtyping import Array, Int, PRNGKeyArray
+
 from jaxrl_sparse.base import Algorithm, PyTree, config, require
 from jaxrl_sparse.environments.grids.instances import GridInstance
 from jaxrl_sparse.environments.grids.problems import SubmodularGrid
 from jaxrl_sparse.submodular.coverage import capped_groups, coverage
 from jaxrl_sparse.submodular.gaussian_information import information_gain
 from jaxrl_sparse.submodular.set_functions import SetFunction
-from jaxrl_sparse.submodular.subpo import SubPOConfig, subpo
+from jaxrl_sparse.submodular.subpo import SubPOConfig, SubPOState, policy_of, subpo, walks_of
 
 
 @config
@@ -47,6 +49,37 @@ def grid_subpo(config: SubPOConfig, environment: Any, params: PyTree) -> Algorit
         environment.features,
         environment.horizon,
     )
+
+
+def grid_walks(
+    config: SubPOConfig, environment: SubmodularGrid, params: PyTree, state: SubPOState, key: PRNGKeyArray, number: int
+) -> Int[Array, "H N"]:
+    """Cells of walks that a trained policy draws.
+
+        state, _ = train(grid_subpo(config, environment, params), state, num_updates)
+        cells = grid_walks(config, environment, params, state, key, 8)
+
+    Args:
+      config: that it was trained with.
+      environment: that it was trained on.
+      params: of the environment.
+      state: of the algorithm.
+      key: for the actions.
+      number: N of walks, static.
+    """
+    policy = policy_of(config, environment, params, environment.horizon)
+    walks = walks_of(
+        policy,
+        state.params,
+        environment,
+        params,
+        key,
+        number,
+        lambda observation: observation.cell,
+        environment.features,
+        environment.horizon,
+    )
+    return walks.elements
 
 
 def grid_set_function(instance: GridInstance) -> SetFunction:

@@ -133,33 +133,14 @@ def subpo(
       ValueError: naming the field that is out of range.
     """
     _check(config, horizon)
-    num_steps = horizon - 1
-    head = policy_head(environment.action_space(params))
-    if config.sees_history:
-        policy = history_policy(head, num_steps, config.hidden_sizes)
-    else:
-        policy = markov_policy(head, config.hidden_sizes)
+    policy = policy_of(config, environment, params, horizon)
     paid = set_function if config.objective == "submodular" else modular_surrogate(set_function)
     adam = optax.adam(config.learning_rate, eps=_ADAM_EPSILON)
-    elements_of = jax.vmap(jax.vmap(element_of))
 
     def walk(policy_params: PyTree, key: PRNGKeyArray, num_trajectories: int) -> Walks:
-        batch = vectorize(environment, num_trajectories, reset_mode="none")
-
-        def act(key, observations, memory):
-            features = features_of(observations)
-            distribution, memory = policy.step(policy_params, memory, features)
-            raw = distribution.sample(seed=key)
-            return policy.to_action(raw), {"features": features, "raw_actions": raw}, memory
-
-        start = start_rollout(batch, key, params)._replace(memory=policy.start(num_trajectories))
-        trajectory, _ = rollout(batch, act, num_steps, start, params)
-        # Time limits included: what comes after an end is no part of the episode.
-        ended = jnp.cumsum(trajectory.dones, axis=0)
-        active = jnp.concatenate([jnp.ones_like(ended[:1], bool), ended[:-1] == 0])
-        first = jax.tree.map(lambda leaf: leaf[:1], trajectory.observations)
-        elements = jnp.concatenate([elements_of(first), elements_of(trajectory.next_observations)])
-        return Walks(trajectory.extras["features"], trajectory.extras["raw_actions"], elements, active)
+        return walks_of(
+            policy, policy_params, environment, params, key, num_trajectories, element_of, features_of, horizon
+        )
 
     def init(key: PRNGKeyArray) -> SubPOState:
         key, reset_key, policy_key = jax.random.split(key, 3)
@@ -208,6 +189,57 @@ def subpo(
         return {"return": jnp.mean(values), "largest_return": jnp.max(values)}
 
     return Algorithm(init, update, evaluate)
+
+
+def policy_of(config: SubPOConfig, environment: Any, params: PyTree, horizon: int) -> EpisodePolicy:
+    """The policy of a configuration, for the environment's actions and episodes of H states."""
+    head = policy_head(environment.action_space(params))
+    if config.sees_history:
+        return history_policy(head, horizon - 1, config.hidden_sizes)
+    return markov_policy(head, config.hidden_sizes)
+
+
+def walks_of(
+    policy: EpisodePolicy,
+    policy_params: PyTree,
+    environment: Any,
+    params: PyTree,
+    key: PRNGKeyArray,
+    num_trajectories: int,
+    element_of: Callable[[PyTree], Array],
+    features_of: Callable[[PyTree], Array],
+    horizon: int,
+) -> Walks:
+    """Draws B whole episodes of a policy.
+
+    Args:
+      policy: see `policy_of`.
+      policy_params: its parameters.
+      environment: as in `subpo`.
+      params: of the environment.
+      key: for starts, actions and steps.
+      num_trajectories: B, static.
+      element_of: as in `subpo`.
+      features_of: as in `subpo`.
+      horizon: H, static.
+    """
+    batch = vectorize(environment, num_trajectories, reset_mode="none")
+    elements_of = jax.vmap(jax.vmap(element_of))
+
+    def act(key, observations, memory):
+        features = features_of(observations)
+        distribution, memory = policy.step(policy_params, memory, features)
+        raw = distribution.sample(seed=key)
+        return policy.to_action(raw), {"features": features, "raw_actions": raw}, memory
+
+    start = start_rollout(batch, key, params)._replace(memory=policy.start(num_trajectories))
+    trajectory, _ = rollout(batch, act, horizon - 1, start, params)
+    # Time limits included: what comes after an end is no part of the episode.
+    ended = jnp.cumsum(trajectory.dones, axis=0)
+    active = jnp.concatenate([jnp.ones_like(ended[:1], bool), ended[:-1] == 0])
+    first = jax.tree.map(lambda leaf: leaf[:1], trajectory.observations)
+    elements = jnp.concatenate([elements_of(first), elements_of(trajectory.next_observations)])
+    return Walks(trajectory.extras["features"], trajectory.extras["raw_actions"], elements, active)
 
 
 def episode_gains(

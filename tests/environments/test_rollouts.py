@@ -42,7 +42,7 @@ def long(start):
 
 def test_rollout_equals_a_loop(start, long):
     act, step = jax.jit(policy), jax.jit(BATCH.step)
-    observations, states, key = again(start)
+    observations, states, key, _ = again(start)
     for t in range(NUM_STEPS):
         key, policy_key, environment_key = jax.random.split(key, 3)
         actions, extras = act(policy_key, observations)
@@ -51,7 +51,7 @@ def test_rollout_equals_a_loop(start, long):
         row = (seen, actions, rewards, terminated, truncated, info["final_observation"])
         row = (*row, {**extras, "travelled": info["travelled"]})
         assert_trees_close(jax.tree.map(lambda leaf, t=t: leaf[t], tuple(long[0])), row, rtol=1e-5, atol=1e-6)
-    assert_trees_close(tuple(long[1]), (observations, states, key), rtol=1e-5, atol=1e-6)
+    assert_trees_close(tuple(long[1]), (observations, states, key, None), rtol=1e-5, atol=1e-6)
 
 
 def test_pieces_make_the_whole(start, long):
@@ -60,6 +60,27 @@ def test_pieces_make_the_whole(start, long):
     second, end = piece(middle, NUM_STEPS // 2)
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), first, second)
     assert_trees_close((joined, end), long, rtol=1e-5, atol=1e-6)
+
+
+def test_a_memory_is_zero_where_an_episode_starts(start):
+    """A policy that counts its steps counts those of each episode, in whatever pieces they come."""
+
+    def count(key, observations, steps):
+        actions, _ = policy(key, observations)
+        return actions, {"steps": steps}, steps + 1
+
+    def go(state):
+        return rollout(BATCH, count, NUM_STEPS // 2, state, PARAMS)
+
+    first, middle = jax.jit(go)(again(start)._replace(memory=jnp.zeros(start.observations.shape[0], jnp.int32)))
+    second, _ = jax.jit(go)(middle)
+    counted = np.concatenate([first.extras["steps"], second.extras["steps"]])
+    dones = np.concatenate([first.dones, second.dones])
+    expected = np.zeros_like(counted)
+    for t in range(1, len(counted)):
+        expected[t] = np.where(dones[t - 1], 0, expected[t - 1] + 1)
+    np.testing.assert_array_equal(counted, expected)
+    assert dones.any()
 
 
 def test_next_observations_are_from_before_the_reset(long):

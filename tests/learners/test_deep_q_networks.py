@@ -1,12 +1,10 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilation import QUICK_TO_COMPILE
 
-from jaxrl_sparse.environments.spaces import Box
 from jaxrl_sparse.environments.tabular import TabularEnvironment
 from jaxrl_sparse.finite.mdp import finite_mdp
 from jaxrl_sparse.learners.deep_q_networks import (
@@ -18,7 +16,6 @@ from jaxrl_sparse.learners.deep_q_networks import (
     dqn,
     iqn,
     qr_dqn,
-    torso_for,
 )
 from jaxrl_sparse.learners.q_learning import QLearningConfig
 from jaxrl_sparse.rewards import scale
@@ -72,16 +69,6 @@ def test_each_agent_takes_the_larger_expectation_and_knows_the_value(make, confi
     # Ending at once is greedy. Both actions are tried alike: the values 2 + 3 and 6, of doubled rewards, in the mean.
     assert float(evaluation["episode_length"]) == 1
     np.testing.assert_allclose(metrics["value"][-100:].mean(), 5.5, atol=0.4)
-
-
-def test_torsos_fit_the_observations():
-    for shape, width in (((), 7), ((3,), 7), ((9, 9, 1), 5)):
-        torso = torso_for(Box(0, 1, shape), (7,), 5)
-        example = jnp.zeros((2, *shape))
-        params = jax.eval_shape(torso.init, jax.random.key(0), example)
-        assert jax.eval_shape(torso.apply, params, example).shape == (2, width)
-    with pytest.raises(ValueError, match="observations: got"):
-        torso_for(Box(0, 1, (3, 3)), (7,), 5)
 
 
 def test_refuses_what_the_parts_refuse():
