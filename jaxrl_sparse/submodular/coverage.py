@@ -3,6 +3,7 @@
 All are monotone and submodular, and blind to order and repetition. Their memory is a set of bits.
 """
 
+import contextlib
 from math import inf
 from typing import NamedTuple
 
@@ -44,7 +45,10 @@ def coverage(weights: ArrayLike, footprint: ArrayLike) -> SetFunction:
     footprint = as_integers("footprint", footprint, "N K", least=-1, most=weights.shape[0] - 1)
     _require_distinct(footprint)
     num_elements, num_items = footprint.shape[0], weights.shape[0]
-    masks, item_weights = _by_element(weights, footprint)
+    # Tables that are known are packed once, also inside jit: there XLA would fold them, which takes it seconds.
+    unknown = isinstance(weights, Tracer) or isinstance(footprint, Tracer)
+    with contextlib.nullcontext() if unknown else jax.ensure_compile_time_eval():
+        masks, item_weights = _by_element(weights, footprint)
 
     def init() -> UInt32[Array, "W"]:
         return jnp.zeros(num_words(num_items), jnp.uint32)
