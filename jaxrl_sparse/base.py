@@ -83,7 +83,7 @@ class RewardTransformation(NamedTuple):
       update: `update(trajectory, state) -> (rewards[T, B], state)`: labels fresh experience in time order, and learns.
       relabel: `relabel(trajectory, state) -> rewards[T, B]`: labels any experience with the current parameters and
         neither learns nor remembers. None where a reward depends on the history of its episode (a set function, a
-        return filter): an off-policy learner refuses such a transformation at construction.
+        delayed reward): an off-policy learner refuses such a transformation at construction.
     """
 
     init: Callable[[PRNGKeyArray, Trajectory], PyTree]
