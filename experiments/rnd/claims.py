@@ -27,7 +27,7 @@ SCENES = ("agv-simple-static", "agv-simple-dynamic", "agv-complex-static", "agv-
 HARDEST = SCENES[2:]
 # Ten control steps of .05 s an action: horizons of 200 to 400 decisions.
 ACTION_REPEAT = 10
-SEAS = (6, 8, 10, 12, 16, 20, 24, 28)
+SEAS = (8, 10, 12, 16, 20, 28)
 EVALUATION_EPISODES, REACHED = 64, 0.5
 AGV = RNDPPOConfig(
     learner=OnPolicyConfig(
