@@ -125,7 +125,7 @@ TOYS = {
         (".key", *SEARCHED),
         SLOW,
     ),
-    "subpo": walk_toy(),
+    "subpo": walk_toy(SLOW),
     "subpo-nm": walk_toy(SLOW)._replace(random_parts=(".key", ".params['places']")),
     "modpo": walk_toy(SLOW, optimizer="natural")._replace(swept={"divergence": 0.1}),
     "ppo": policy_toy(memory_size=4, num_minibatches=2),

@@ -105,6 +105,7 @@ def test_observations_are_seen_by_the_moments_of_earlier_trajectories(learned):
     np.testing.assert_allclose(later.moments.variance, both.var(0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_was_seen_is_less_new_than_what_was_not():
     def waves(points):
         phases = jnp.concatenate([points, 2 * points, 4 * points], axis=-1)
@@ -166,6 +167,7 @@ def test_only_the_chosen_part_of_the_steps_counts():
     assert distillation_loss(params, inputs, features, jnp.zeros(6), predictor=LINEAR) == 0
 
 
+@pytest.mark.slow
 def test_rnd_is_the_bonus_by_the_deviation_of_sums_that_no_end_stops():
     trajectory = experience(7, 12, 4)
     whole, raw = quick(rnd(SMALL)), quick(distillation_bonus(SMALL))

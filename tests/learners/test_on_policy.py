@@ -107,6 +107,7 @@ def test_probes_have_their_values_and_policies(factory, config, num_updates):
     np.testing.assert_allclose(metrics["episode_return"][-1, -1], 5)
 
 
+@pytest.mark.slow
 def test_streams_have_a_value_each_and_an_endless_one_does_not_end():
     """Of one reward a step and ends after one step: 1 where it ends, 1 / (1 - gamma) where the stream goes on."""
     streams = {

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from hypothesis.extra import numpy as arrays
 from jaxrl_sparse.learners.returns import discounted_returns, following_values, generalized_advantages
 
 T, B = 6, 2
+# Compiled once for all values and masks.
+advantages_of, returns_of = jax.jit(generalized_advantages), jax.jit(discounted_returns)
 FLOATS = arrays.arrays(np.float32, (3, T, B), elements=st.floats(-2, 2, width=32))
 FLAGS = arrays.arrays(bool, (2, T, B))
 
@@ -31,11 +34,11 @@ def test_advantages_are_weighted_sums_of_n_step_advantages(trace_decay, floats, 
     """By the definition: (1 - lambda) sum_n lambda^(n-1) A^(n), the last one with all the weight that is left."""
     (rewards, values, next_values), (terminated, truncated) = floats, flags
     dones, gamma = terminated | truncated, 0.9
-    returns = discounted_returns(*map(jnp.asarray, (rewards, next_values, terminated, dones)), gamma)
+    returns = returns_of(*map(jnp.asarray, (rewards, next_values, terminated, dones)), gamma)
     # Inside an episode the value after a step is that before the next one: the sum telescopes only then.
     inner = np.where(dones[:-1], next_values[:-1], values[1:])
     agreed = np.concatenate([inner, next_values[-1:]])
-    advantages = generalized_advantages(
+    advantages = advantages_of(
         *map(jnp.asarray, (rewards, values, agreed, terminated, dones)), gamma, trace_decay
     )
     for b in range(B):

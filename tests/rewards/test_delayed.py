@@ -53,6 +53,7 @@ def shaping():
     return potential_shaping(lambda observations: observations[..., 0], 0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "members",
     [

@@ -112,6 +112,7 @@ def learnt(config):
     return jax.jit(run, compiler_options=QUICK_TO_COMPILE)(jax.random.key(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "value"),
     [
