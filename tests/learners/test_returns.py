@@ -38,9 +38,7 @@ def test_advantages_are_weighted_sums_of_n_step_advantages(trace_decay, floats, 
     # Inside an episode the value after a step is that before the next one: the sum telescopes only then.
     inner = np.where(dones[:-1], next_values[:-1], values[1:])
     agreed = np.concatenate([inner, next_values[-1:]])
-    advantages = advantages_of(
-        *map(jnp.asarray, (rewards, values, agreed, terminated, dones)), gamma, trace_decay
-    )
+    advantages = advantages_of(*map(jnp.asarray, (rewards, values, agreed, terminated, dones)), gamma, trace_decay)
     for b in range(B):
         for t in range(T):
             total, weight, paid = 0.0, 1.0, 0.0
