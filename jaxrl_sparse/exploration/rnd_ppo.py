@@ -39,14 +39,15 @@ def rnd_ppo(
       environment: with flat observations, unless `view` makes them flat for the bonus.
       params: of the environment.
       view: from observations to the part that novelty is of; the environment's own `novelty_view` where it has one, or
-        all.
+        its `features`, or all.
 
     Raises:
       ValueError: naming the field that is out of range.
 
     Source: Burda et al., "Exploration by Random Network Distillation" (ICLR 2019).
     """
-    view = getattr(environment, "novelty_view", None) if view is None else view
+    if view is None:
+        view = getattr(environment, "novelty_view", getattr(environment, "features", None))
     discount = discount_of(config.learner.discount, environment, params)
     streams = rnd_streams(
         rnd(config.bonus, view), discount, config.bonus.discount, config.task_coefficient, config.bonus_coefficient

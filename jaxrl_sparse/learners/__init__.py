@@ -11,10 +11,16 @@ from jaxrl_sparse.learners.deep_q_networks import (
     qr_dqn,
 )
 from jaxrl_sparse.learners.discounting import discount_of
-from jaxrl_sparse.learners.on_policy import Batch, OnPolicyConfig, on_policy_learner
-from jaxrl_sparse.learners.policy_gradient import PolicyGradientConfig, policy_gradient, policy_gradient_loss
+from jaxrl_sparse.learners.experience import Batch, Experience, batch_of, collect
+from jaxrl_sparse.learners.on_policy import OnPolicyConfig, on_policy_learner
+from jaxrl_sparse.learners.policy_gradient import (
+    PolicyGradientConfig,
+    actor_critic_loss,
+    policy_gradient,
+    policy_gradient_loss,
+)
 from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig, policy_network
-from jaxrl_sparse.learners.ppo import PPOConfig, clipped_loss, ppo
+from jaxrl_sparse.learners.ppo import PPOConfig, clipped_loss, ppo, ppo_loss
 from jaxrl_sparse.learners.q_learning import QLearningConfig, q_learning
 from jaxrl_sparse.learners.quantile_regression import quantile_levels, quantile_regression_loss
 from jaxrl_sparse.learners.replay import Replay, Transitions, replay
@@ -33,6 +39,7 @@ __all__ = [
     "Batch",
     "C51Config",
     "DQNConfig",
+    "Experience",
     "IQNConfig",
     "OnPolicyConfig",
     "PPOConfig",
@@ -43,10 +50,13 @@ __all__ = [
     "Replay",
     "Transitions",
     "ValueHead",
+    "actor_critic_loss",
+    "batch_of",
     "c51",
     "categorical",
     "categorical_loss",
     "clipped_loss",
+    "collect",
     "discount_of",
     "discounted_returns",
     "dqn",
@@ -59,6 +69,7 @@ __all__ = [
     "policy_gradient_loss",
     "policy_network",
     "ppo",
+    "ppo_loss",
     "q_learning",
     "qr_dqn",
     "quantile",

@@ -10,9 +10,52 @@ from jaxrl_sparse.base import PyTree, Trajectory
 from jaxrl_sparse.environments.rollouts import RolloutState, rollout
 from jaxrl_sparse.environments.vectorized import VectorizedEnvironment
 from jaxrl_sparse.learners.returns import following_values, generalized_advantages
-from jaxrl_sparse.learners.reward_streams import Streams
+from jaxrl_sparse.learners.reward_streams import Streams, as_streams
 from jaxrl_sparse.networks.actor_critic import ActorCritic
 from jaxrl_sparse.numerics.predicates import anywhere
+
+
+class Batch(NamedTuple):
+    """What one update learns from.
+
+    Attributes:
+      memory: of the network before the first step, leaves `[B, ...]`.
+      observations: `[T, B, ...]`, as the environments gave them.
+      raw_actions: `[T, B, ...]`.
+      log_probs: `[T, B]`, of the policy that acted.
+      values: `[T, B, K]`, of the network that acted.
+      dones: `[T, B]`.
+      advantages: `[T, B]`, of all streams.
+      returns: `[T, B]`, of all streams: advantages without their baseline.
+      targets: `[T, B, K]`, the lambda-returns of each stream.
+    """
+
+    memory: PyTree
+    observations: PyTree
+    raw_actions: PyTree
+    log_probs: Float[Array, "T B"]
+    values: Float[Array, "T B K"]
+    dones: Array
+    advantages: Float[Array, "T B"]
+    returns: Float[Array, "T B"]
+    targets: Float[Array, "T B K"]
+
+
+class Experience(NamedTuple):
+    """T steps of B environments with the current policy, before anybody says what they are worth.
+
+    Attributes:
+      memory: of the network before the first step, leaves `[B, ...]`.
+      trajectory: `[T, B, ...]`; its extras are `raw_actions [T, B, ...]` (see `distributions`), `log_probs [T, B]` and
+        `values [T, B, K]`.
+      last_values: `[B, K]`, of what the policy sees after the last step.
+      final_values: `[T, B, K]`, see `final_values`.
+    """
+
+    memory: PyTree
+    trajectory: Trajectory
+    last_values: Float[Array, "B K"]
+    final_values: Float[Array, "T B K"]
 
 
 class Advantages(NamedTuple):
@@ -36,12 +79,19 @@ def collect(
     num_steps: int,
     start: RolloutState,
     environment_params: PyTree,
-) -> tuple[Trajectory, RolloutState]:
-    """Steps B environments T times with the policy.
+) -> tuple[Experience, RolloutState]:
+    """Steps B environments T times with the policy, and has its values of what comes after.
+
+    Args:
+      vectorized: B environments.
+      network: the policy and K values.
+      params: of the network.
+      num_steps: T.
+      start: from `start_rollout`, with the network's memory; or from an earlier call.
+      environment_params: of the environments.
 
     Returns:
-      The trajectory, whose extras are `raw_actions [T, B, ...]` (see `distributions`), `log_probs [T, B]` and
-      `values [T, B, K]`; and where to go on.
+      The experience, and where to go on.
     """
 
     def policy(key, observations, memory):
@@ -49,7 +99,39 @@ def collect(
         raw, log_probs = distribution.sample_and_log_prob(seed=key)
         return network.to_action(raw), {"raw_actions": raw, "log_probs": log_probs, "values": values}, memory
 
-    return rollout(vectorized, policy, num_steps, start, environment_params)
+    trajectory, end = rollout(vectorized, policy, num_steps, start, environment_params)
+    _, last_values, _ = network.step(params, end.memory, end.observations)
+    final = final_values(network, params, start.memory, trajectory)
+    return Experience(start.memory, trajectory, last_values, final), end
+
+
+def batch_of(
+    experience: Experience, rewards: Float[Array, "T B K"], streams: Streams, trace_decay: float | Array
+) -> Batch:
+    """What a policy learns from: experience, and what it is worth by some rewards. Differentiable in the rewards.
+
+    Args:
+      experience: T steps of B environments.
+      rewards: of each of the K streams.
+      streams: K of them; of their transformations nothing is asked here.
+      trace_decay: lambda in [0, 1].
+    """
+    memory, trajectory, last_values, final = experience
+    advantages = advantages_of(streams, rewards, trajectory, last_values, final, trace_decay)
+    return Batch(
+        memory=memory,
+        observations=trajectory.observations,
+        dones=trajectory.dones,
+        **advantages._asdict(),
+        **trajectory.extras,
+    )
+
+
+def batch_of_reward(
+    experience: Experience, rewards: Float[Array, "T B"], discount: float | Array, trace_decay: float | Array
+) -> Batch:
+    """`batch_of` a single reward, which ends with the episode."""
+    return batch_of(experience, rewards[..., None], as_streams(None, discount), trace_decay)
 
 
 def final_values(network: ActorCritic, params: PyTree, memory: PyTree, trajectory: Trajectory) -> Float[Array, "T B K"]:

@@ -20,11 +20,12 @@ from jaxrl_sparse.base import (
     require,
     trajectory_spec,
 )
-from jaxrl_sparse.environments.rollouts import RolloutState, run_episodes, start_rollout
+from jaxrl_sparse.environments.rollouts import RolloutState, start_rollout
 from jaxrl_sparse.environments.vectorized import vectorize
-from jaxrl_sparse.learners.discounting import discount_of, discounted_sum
-from jaxrl_sparse.learners.episode_accounts import episode_returns
-from jaxrl_sparse.learners.experience import advantages_of, collect, final_values
+from jaxrl_sparse.learners.discounting import discount_of
+from jaxrl_sparse.learners.episode_accounts import episode_returns, mean_episodes
+from jaxrl_sparse.learners.experience import batch_of, collect
+from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig, policy_network
 from jaxrl_sparse.learners.reward_streams import Streams, as_streams, init_streams, update_streams
 from jaxrl_sparse.learners.schedules import linear_schedule
 from jaxrl_sparse.networks.actor_critic import ActorCritic, observing, of_vector
@@ -67,32 +68,6 @@ class OnPolicyConfig:
     max_evaluation_steps: int = 1000
 
 
-class Batch(NamedTuple):
-    """What one update learns from.
-
-    Attributes:
-      memory: of the network before the first step, leaves `[B, ...]`.
-      observations: `[T, B, ...]`, as the environments gave them.
-      raw_actions: `[T, B, ...]`.
-      log_probs: `[T, B]`, of the policy that acted.
-      values: `[T, B, K]`, of the network that acted.
-      dones: `[T, B]`.
-      advantages: `[T, B]`, of all streams.
-      returns: `[T, B]`, of all streams: advantages without their baseline.
-      targets: `[T, B, K]`, the lambda-returns of each stream.
-    """
-
-    memory: PyTree
-    observations: PyTree
-    raw_actions: PyTree
-    log_probs: Float[Array, "T B"]
-    values: Float[Array, "T B K"]
-    dones: Array
-    advantages: Float[Array, "T B"]
-    returns: Float[Array, "T B"]
-    targets: Float[Array, "T B K"]
-
-
 # `learn(key, network, params, optimizer_state, batch, apply_gradients) -> (params, optimizer_state, metrics)`, where
 # params is one vector and the network takes it.
 Learn = Callable[..., tuple[PyTree, PyTree, Metrics]]
@@ -126,7 +101,7 @@ def on_policy_learner(
     config: OnPolicyConfig,
     environment: Any,
     params: PyTree,
-    network_for: Callable[[int], ActorCritic],
+    network: ActorCritic | PolicyNetworkConfig,
     learn: Learn,
     reward: RewardTransformation | Streams | None = None,
 ) -> Algorithm:
@@ -144,7 +119,7 @@ def on_policy_learner(
       config: see `OnPolicyConfig`.
       environment: an `Environment`.
       params: of the environment.
-      network_for: from the number K of streams to the network.
+      network: with a value for each of the K streams; or of what to make one that fits the environment.
       learn: `learn(key, network, params, optimizer_state, batch, apply_gradients)`, which returns `(params,
         optimizer_state, metrics)`, see `ppo` and `policy_gradient`. Its params are one vector `[P]`, which the network
         it is given takes; `apply_gradients(gradient, params, optimizer_state) -> (params, optimizer_state)` is a step
@@ -152,12 +127,17 @@ def on_policy_learner(
       reward: a transformation, streams by name, or None for the environment's rewards.
 
     Raises:
-      ValueError: naming the field, if a number is out of range.
+      ValueError: naming the field, if a number is out of range; if observations are to be normalised of an
+        environment that says itself what a network is shown of them.
     """
     check(config)
+    takes = "False: this environment makes a network's features of its observations itself"
+    fits = not (config.normalize_observations and hasattr(environment, "features"))
+    require("normalize_observations", config.normalize_observations, lambda _: fits, takes)
     discount = discount_of(config.discount, environment, params)
     streams = as_streams(reward, discount)
-    network = network_for(len(streams))
+    if isinstance(network, PolicyNetworkConfig):
+        network = policy_network(network, environment, params, len(streams))
     vectorized = vectorize(environment, config.num_environments)
     optimizer = _optimizer(config)
     steps_per_update = config.num_environments * config.num_steps
@@ -178,7 +158,7 @@ def on_policy_learner(
             moments = update_moments(initial_moments(like), start.observations)
         seen = seen_by(moments)
         network_params = seen.init(network_key, start.observations)
-        trajectory, _ = jax.eval_shape(
+        experience, _ = jax.eval_shape(
             lambda network_params, start: collect(vectorized, seen, network_params, config.num_steps, start, params),
             network_params,
             start,
@@ -188,7 +168,7 @@ def on_policy_learner(
             rollout=start,
             params=network_params,
             optimizer_state=optimizer.init(ravel_pytree(network_params)[0]),
-            reward_states=init_streams(streams, reward_key, trajectory_spec(trajectory)),
+            reward_states=init_streams(streams, reward_key, trajectory_spec(experience.trajectory)),
             moments=moments,
             returns=jnp.zeros(config.num_environments),
             episode_return=jnp.zeros(()),
@@ -196,19 +176,11 @@ def on_policy_learner(
 
     def update(state: OnPolicyState, step: Int[Array, ""]) -> tuple[OnPolicyState, Metrics]:
         key, learn_key = jax.random.split(state.key)
-        seen, memory = seen_by(state.moments), state.rollout.memory
-        trajectory, rollout_state = collect(vectorized, seen, state.params, config.num_steps, state.rollout, params)
+        seen = seen_by(state.moments)
+        experience, rollout_state = collect(vectorized, seen, state.params, config.num_steps, state.rollout, params)
+        trajectory = experience.trajectory
         rewards, reward_states = update_streams(streams, trajectory, state.reward_states)
-        _, last_values, _ = seen.step(state.params, rollout_state.memory, rollout_state.observations)
-        final = final_values(seen, state.params, memory, trajectory)
-        advantages = advantages_of(streams, rewards, trajectory, last_values, final, config.trace_decay)
-        batch = Batch(
-            memory=memory,
-            observations=trajectory.observations,
-            dones=trajectory.dones,
-            **advantages._asdict(),
-            **trajectory.extras,
-        )
+        batch = batch_of(experience, rewards, streams, config.trace_decay)
         rate = learning_rate(config, step)
 
         def apply_gradients(
@@ -225,8 +197,7 @@ def on_policy_learner(
         moments = state.moments
         if moments is not None:
             moments = update_moments(moments, trajectory.observations)
-        returns, episodes, sum_of_returns = episode_returns(state.returns, trajectory)
-        episode_return = jnp.where(episodes > 0, sum_of_returns / jnp.maximum(episodes, 1), state.episode_return)
+        returns, episode_return, episodes = episode_returns(state.returns, state.episode_return, trajectory)
         by_stream = {f"reward({name})": jnp.mean(rewards[..., k]) for k, name in enumerate(streams)}
         metrics = {
             ENVIRONMENT_STEPS: jnp.int32(steps_per_update),
@@ -250,29 +221,21 @@ def on_policy_learner(
     def evaluate(state: OnPolicyState, key: PRNGKeyArray) -> Metrics:
         seen = seen_by(state.moments)
 
-        def act(genomes: None, observations: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
-            del genomes
+        def act(observations: PyTree, memory: PyTree) -> tuple[PyTree, PyTree]:
             distribution, _, memory = seen.step(state.params, memory, observations)
             return seen.to_action(distribution.mode()), memory
 
-        episodes = run_episodes(
+        memory = seen.start(config.num_evaluation_episodes)
+        return mean_episodes(
             environment,
             act,
-            None,
             key,
             params,
-            config.max_evaluation_steps,
+            discount,
             config.num_evaluation_episodes,
-            discounted_sum(discount),
-            jnp.zeros(config.num_evaluation_episodes),
-            memory=seen.start(config.num_evaluation_episodes),
+            config.max_evaluation_steps,
+            memory,
         )
-        return {
-            "return": jnp.mean(episodes.returns),
-            "discounted_return": jnp.mean(episodes.accumulated),
-            "episode_length": jnp.mean(episodes.lengths.astype(jnp.float32)),
-            "terminated": jnp.mean(episodes.terminated.astype(jnp.float32)),
-        }
 
     return Algorithm(init, update, evaluate)
 

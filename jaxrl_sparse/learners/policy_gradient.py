@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrl_sparse.base import Algorithm, Metrics, PyTree, RewardTransformation, config, require_known
-from jaxrl_sparse.learners.on_policy import Batch, OnPolicyConfig, on_policy_learner
-from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig, policy_network
+from jaxrl_sparse.learners.experience import Batch, Experience, batch_of_reward
+from jaxrl_sparse.learners.on_policy import OnPolicyConfig, on_policy_learner
+from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.reward_streams import Streams
 from jaxrl_sparse.networks.actor_critic import ActorCritic
 
@@ -70,7 +71,7 @@ def policy_gradient(
         apply_gradients: Any,
     ) -> tuple[PyTree, PyTree, Metrics]:
         del key
-        (loss, metrics), gradients = jax.value_and_grad(policy_gradient_loss, has_aux=True)(
+        (loss, metrics), gradients = jax.value_and_grad(actor_critic_loss, has_aux=True)(
             params,
             batch,
             network=network,
@@ -80,13 +81,39 @@ def policy_gradient(
         )
         return *apply_gradients(gradients, params, optimizer_state), {"loss": loss, **metrics}
 
-    def network_for(num_values: int) -> ActorCritic:
-        return policy_network(config.network, environment, params, num_values) if network is None else network
-
-    return on_policy_learner(config.learner, environment, params, network_for, learn, reward)
+    used = config.network if network is None else network
+    return on_policy_learner(config.learner, environment, params, used, learn, reward)
 
 
 def policy_gradient_loss(
+    params: PyTree,
+    experience: Experience,
+    rewards: Float[Array, "T B"],
+    discount: float | Array,
+    *,
+    network: ActorCritic,
+    trace_decay: float | Array = 0.95,
+    **options: Any,
+) -> tuple[Float[Array, ""], Metrics]:
+    """`actor_critic_loss` of experience by any rewards, differentiable in both the parameters and the rewards.
+
+    Args:
+      params: of the network.
+      experience: from `collect`, with one value.
+      rewards: `[T, B]`.
+      discount: gamma in [0, 1].
+      network: as in `actor_critic_loss`.
+      trace_decay: lambda in [0, 1].
+      **options: the other keywords of `actor_critic_loss`.
+
+    Returns:
+      As `actor_critic_loss`.
+    """
+    batch = batch_of_reward(experience, rewards, discount, trace_decay)
+    return actor_critic_loss(params, batch, network=network, **options)
+
+
+def actor_critic_loss(
     params: PyTree,
     batch: Batch,
     *,

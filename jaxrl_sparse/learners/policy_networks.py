@@ -4,8 +4,9 @@ from typing import Any
 
 from jaxrl_sparse.base import PyTree, config, require
 from jaxrl_sparse.learners.torsos import render_of, torso_for
-from jaxrl_sparse.networks.actor_critic import ActorCritic, feedforward_actor_critic, recurrent_actor_critic
+from jaxrl_sparse.networks.actor_critic import ActorCritic, feedforward_actor_critic, observing, recurrent_actor_critic
 from jaxrl_sparse.networks.distributions import policy_head
+from jaxrl_sparse.networks.feedforward import feedforward
 
 
 @config
@@ -36,7 +37,8 @@ def policy_network(config: PolicyNetworkConfig, environment: Any, params: PyTree
 
     Args:
       config: see `PolicyNetworkConfig`.
-      environment: with flat observations or images `[H, W, C]`.
+      environment: with flat observations or images `[H, W, C]`; or with `features(observations)`, what a network is to
+        be shown of observations that are neither, see `GridWalk`.
       params: of the environment.
       num_values: K, one for each stream of rewards.
 
@@ -45,13 +47,19 @@ def policy_network(config: PolicyNetworkConfig, environment: Any, params: PyTree
     """
     require("memory_size", config.memory_size, lambda size: size >= 0, "a width, or 0 for no memory")
     head = policy_head(environment.action_space(params), config.action_bound, config.initial_log_std)
-    torso = torso_for(
-        environment.observation_space(params),
-        config.hidden_sizes,
-        config.image_features,
-        render_of(environment),
-        config.activation,
-    )
+    view = getattr(environment, "features", None)
+    if view is None:
+        torso = torso_for(
+            environment.observation_space(params),
+            config.hidden_sizes,
+            config.image_features,
+            render_of(environment),
+            config.activation,
+        )
+    else:
+        torso = feedforward(config.hidden_sizes, activation=config.activation)
     if config.memory_size == 0:
-        return feedforward_actor_critic(torso, torso, head, num_values)
-    return recurrent_actor_critic(torso, head, num_values, config.memory_size, config.memory_layers)
+        network = feedforward_actor_critic(torso, torso, head, num_values)
+    else:
+        network = recurrent_actor_critic(torso, head, num_values, config.memory_size, config.memory_layers)
+    return network if view is None else observing(network, view)

@@ -16,8 +16,9 @@ from jaxrl_sparse.base import (
     require,
     require_known,
 )
-from jaxrl_sparse.learners.on_policy import Batch, OnPolicyConfig, on_policy_learner
-from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig, policy_network
+from jaxrl_sparse.learners.experience import Batch, Experience, batch_of_reward
+from jaxrl_sparse.learners.on_policy import OnPolicyConfig, on_policy_learner
+from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.reward_streams import Streams
 from jaxrl_sparse.networks.actor_critic import ActorCritic
 
@@ -117,10 +118,36 @@ def ppo(
         carry, metrics = jax.lax.scan(epoch, (params, optimizer_state), jax.random.split(key, config.num_epochs))
         return *carry, jax.tree.map(jnp.mean, metrics)
 
-    def network_for(num_values: int) -> ActorCritic:
-        return policy_network(config.network, environment, params, num_values) if network is None else network
+    used = config.network if network is None else network
+    return on_policy_learner(config.learner, environment, params, used, learn, reward)
 
-    return on_policy_learner(config.learner, environment, params, network_for, learn, reward)
+
+def ppo_loss(
+    params: PyTree,
+    experience: Experience,
+    rewards: Float[Array, "T B"],
+    discount: float | Array,
+    *,
+    network: ActorCritic,
+    trace_decay: float | Array = 0.95,
+    **options: Any,
+) -> tuple[Float[Array, ""], Metrics]:
+    """`clipped_loss` of experience by any rewards, differentiable in both the parameters and the rewards.
+
+    Args:
+      params: of the network.
+      experience: from `collect`, with one value.
+      rewards: `[T, B]`.
+      discount: gamma in [0, 1].
+      network: as in `clipped_loss`.
+      trace_decay: lambda in [0, 1].
+      **options: the other keywords of `clipped_loss`.
+
+    Returns:
+      As `clipped_loss`.
+    """
+    batch = batch_of_reward(experience, rewards, discount, trace_decay)
+    return clipped_loss(params, batch, network=network, **options)
 
 
 def clipped_loss(

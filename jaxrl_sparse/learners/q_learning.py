@@ -20,10 +20,10 @@ from jaxrl_sparse.base import (
     require,
     trajectory_spec,
 )
-from jaxrl_sparse.environments.rollouts import RolloutState, rollout, run_episodes, start_rollout
+from jaxrl_sparse.environments.rollouts import RolloutState, rollout, start_rollout
 from jaxrl_sparse.environments.vectorized import vectorize
-from jaxrl_sparse.learners.discounting import discount_of, discounted_sum
-from jaxrl_sparse.learners.episode_accounts import episode_returns
+from jaxrl_sparse.learners.discounting import discount_of
+from jaxrl_sparse.learners.episode_accounts import episode_returns, mean_episodes
 from jaxrl_sparse.learners.replay import (
     ReplayState,
     Transitions,
@@ -137,8 +137,8 @@ def q_learning(
 
     The metrics of an update: `environment_steps`; `loss` and `value` (means over its batches, 0 before learning
     starts); `epsilon`; `episodes`, that ended in it; `episode_return`, their mean undiscounted return, or that of the
-    last update in which any ended. `evaluate` runs greedy episodes: `return`, `discounted_return` and `episode_length`,
-    means.
+    last update in which any ended. `evaluate` runs greedy episodes: `return`, `discounted_return`, `episode_length`
+    and `terminated`, the share that no time limit cut, means.
 
     Args:
       config: see `QLearningConfig`.
@@ -202,8 +202,7 @@ def q_learning(
         trajectory, rollout_state = behave(state.params, epsilon, state.rollout)
         _, reward_state = reward.update(trajectory, state.reward_state)
         replay_state = memory.add(state.replay, transitions_of(trajectory))
-        returns, episodes, sum_of_returns = episode_returns(state.returns, trajectory)
-        episode_return = jnp.where(episodes > 0, sum_of_returns / jnp.maximum(episodes, 1), state.episode_return)
+        returns, episode_return, episodes = episode_returns(state.returns, state.episode_return, trajectory)
 
         learning, rate = step >= first_learning_update, learning_rate(config, step)
         batches = memory.sample(replay_state, sample_key, config.num_gradient_steps)
@@ -268,26 +267,12 @@ def q_learning(
         return state, metrics
 
     def evaluate(state: QLearningState, key: PRNGKeyArray) -> Metrics:
-        def act(genomes: None, observations: PyTree) -> Array:
-            del genomes
+        def act(observations: PyTree) -> Array:
             return jnp.argmax(action_scores(state.params, None, observations, torso, head), axis=-1)
 
-        episodes = run_episodes(
-            environment,
-            act,
-            None,
-            key,
-            params,
-            config.max_evaluation_steps,
-            config.num_evaluation_episodes,
-            discounted_sum(discount),
-            jnp.zeros(config.num_evaluation_episodes),
+        return mean_episodes(
+            environment, act, key, params, discount, config.num_evaluation_episodes, config.max_evaluation_steps
         )
-        return {
-            "return": jnp.mean(episodes.returns),
-            "discounted_return": jnp.mean(episodes.accumulated),
-            "episode_length": jnp.mean(episodes.lengths.astype(jnp.float32)),
-        }
 
     return Algorithm(init, update, evaluate)
 

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,6 +11,11 @@ def test_returns_are_carried_from_one_trajectory_to_the_next():
     ends = jnp.array([[False, True], [True, False], [False, False]])
     nowhere = jnp.zeros((3, 2))
     trajectory = Trajectory(nowhere, nowhere, rewards, ends, jnp.zeros_like(ends), nowhere)
-    returns, episodes, total = episode_returns(jnp.array([10.0, 20.0]), trajectory)
+    returns, episode_return, episodes = episode_returns(jnp.array([10.0, 20.0]), jnp.float32(0), trajectory)
     np.testing.assert_array_equal(returns, [5.0, 10.0])
-    assert int(episodes) == 2 and float(total) == 14 + 22
+    assert int(episodes) == 2 and float(episode_return) == (14 + 22) / 2
+    # Nothing ends in the last step: the mean stays that of the last that did.
+    rest = jax.tree.map(lambda leaf: leaf[2:], trajectory)
+    returns, episode_return, episodes = episode_returns(jnp.array([1.0, 2.0]), jnp.float32(7), rest)
+    np.testing.assert_array_equal(returns, [6.0, 8.0])
+    assert int(episodes) == 0 and float(episode_return) == 7

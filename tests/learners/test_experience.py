@@ -68,7 +68,8 @@ def test_experience_holds_what_the_policy_said_of_it():
     network = feedforward_actor_critic(tower, tower, categorical_head(2, final_scale=1.0))
     start = start_rollout(batch, jax.random.key(0), params)._replace(memory=network.start(3))
     weights = network.init(jax.random.key(1), start.observations)
-    trajectory, end = jax.jit(lambda start: collect(batch, network, weights, 12, start, params))(start)
+    found, end = jax.jit(lambda start: collect(batch, network, weights, 12, start, params))(start)
+    trajectory = found.trajectory
     distribution, values = network.unroll(weights, (), trajectory.observations, trajectory.dones)
     np.testing.assert_array_equal(trajectory.actions, trajectory.extras["raw_actions"])
     np.testing.assert_allclose(trajectory.extras["log_probs"], distribution.log_prob(trajectory.actions), rtol=1e-5)
@@ -76,3 +77,6 @@ def test_experience_holds_what_the_policy_said_of_it():
     # Ten rounds, and two of the next episode.
     assert trajectory.terminated.sum() == 3 and trajectory.terminated[9].all()
     np.testing.assert_array_equal(end.states.time, [2, 2, 2])
+    _, last_values, _ = network.step(weights, (), end.observations)
+    np.testing.assert_allclose(found.last_values, last_values, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found.final_values, jnp.zeros((12, 3, 1)))

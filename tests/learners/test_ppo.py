@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxrl_sparse.environments.risk import Gamble
-from jaxrl_sparse.learners.on_policy import Batch, OnPolicyConfig
+from jaxrl_sparse.learners.experience import Batch
+from jaxrl_sparse.learners.on_policy import OnPolicyConfig
 from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.ppo import PPOConfig, clipped_loss, ppo
 from jaxrl_sparse.networks.actor_critic import ActorCritic
