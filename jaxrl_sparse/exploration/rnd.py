@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrl_sparse.base import PyTree, RewardStream, RewardTransformation, Trajectory, config, is_count, require
 from jaxrl_sparse.networks.feedforward import Network, flat_features
+from jaxrl_sparse.numerics.random_order import random_order
 from jaxrl_sparse.numerics.running_moments import Moments, initial_moments, standardize, update_moments
 from jaxrl_sparse.rewards.algebra import chain, identity
 from jaxrl_sparse.rewards.normalization import normalize
@@ -198,8 +199,7 @@ def distillation_bonus(
 
         def epoch(carry, key):
             order_key, chosen_key = jax.random.split(key)
-            # One sort of random bits; `jax.random.permutation` takes two rounds.
-            order = jnp.argsort(jax.random.bits(order_key, (size,)))
+            order = random_order(order_key, size)
             chosen = (jax.random.uniform(chosen_key, (size,)) < config.update_proportion).astype(jnp.float32)
             minibatches = jax.tree.map(
                 lambda leaf: leaf[order].reshape(config.num_minibatches, -1, *leaf.shape[1:]), (*samples, chosen)

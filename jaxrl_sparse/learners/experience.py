@@ -97,9 +97,15 @@ def collect(
     def policy(key, observations, memory):
         distribution, values, memory = network.step(params, memory, observations)
         raw, log_probs = distribution.sample_and_log_prob(seed=key)
-        return network.to_action(raw), {"raw_actions": raw, "log_probs": log_probs, "values": values}, memory
+        said = {"raw_actions": raw, "log_probs": log_probs}
+        return network.to_action(raw), said if batched else {**said, "values": values}, memory
 
+    # Without a memory all values come of one call, which takes a fraction of the time of T calls.
+    batched = not jax.tree.leaves(start.memory)
     trajectory, end = rollout(vectorized, policy, num_steps, start, environment_params)
+    if batched:
+        _, values = network.unroll(params, start.memory, trajectory.observations, trajectory.dones)
+        trajectory = trajectory._replace(extras={**trajectory.extras, "values": values})
     _, last_values, _ = network.step(params, end.memory, end.observations)
     final = final_values(network, params, start.memory, trajectory)
     return Experience(start.memory, trajectory, last_values, final), end

@@ -21,6 +21,7 @@ from jaxrl_sparse.learners.on_policy import OnPolicyConfig, on_policy_learner
 from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.reward_streams import Streams
 from jaxrl_sparse.networks.actor_critic import ActorCritic
+from jaxrl_sparse.numerics.random_order import random_order
 
 SHUFFLES = ("auto", "steps", "rows")
 # Environments from which on "auto" shuffles whole rows: there are enough of them for every minibatch to be mixed.
@@ -111,9 +112,8 @@ def ppo(
             return apply_gradients(gradients, params, optimizer_state), {"loss": loss, **metrics}
 
         def epoch(carry, key):
-            # One sort of random bits; `jax.random.permutation` takes two rounds.
-            order = jnp.argsort(jax.random.bits(key, (count,)))
-            return jax.lax.scan(gradient_step, carry, _minibatches(samples, order, config.num_minibatches))
+            batches = _minibatches(samples, random_order(key, count), config.num_minibatches)
+            return jax.lax.scan(gradient_step, carry, batches)
 
         carry, metrics = jax.lax.scan(epoch, (params, optimizer_state), jax.random.split(key, config.num_epochs))
         return *carry, jax.tree.map(jnp.mean, metrics)

@@ -5,10 +5,12 @@ environment is given `to_action(raw)`. So a bounded action has no probability th
 two policies needs no Jacobian: that of the bound is the same for both.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -63,12 +65,38 @@ def categorical_head(num_actions: int, final_scale: float = 0.01) -> PolicyHead:
     layer = nn.Dense(num_actions, kernel_init=scaled_normal(final_scale))
 
     def distribution(params: PyTree, features: Float[Array, "... F"]) -> Any:
-        # Imported here: it takes as long as the rest of the library.
-        import distrax
-
-        return distrax.Categorical(logits=_apply(layer, params, features))
+        return categorical_of(_apply(layer, params, features))
 
     return PolicyHead(layer.init, distribution, lambda raw: raw)
+
+
+def categorical_of(logits: Float[Array, "... A"]) -> Any:
+    """distrax's categorical distribution, which normalises its logits once.
+
+    distrax's own normalises them again for the entropy, and asks of every draw whether all probabilities are finite:
+    for a policy of a few actions that takes longer than its last layer.
+    """
+    return _categorical_class()(logits=logits)
+
+
+@functools.cache
+def _categorical_class() -> Any:
+    """One class for all: a distribution is a pytree, and two of different classes are different trees."""
+    # Imported here: it takes as long as the rest of the library.
+    import distrax
+
+    class Categorical(distrax.Categorical):
+        """With log probabilities in place of logits."""
+
+        def _sample_n(self, key: PRNGKeyArray, n: int) -> Array:
+            return jax.random.categorical(key, self.logits, shape=(n, *self.logits.shape[:-1]))
+
+        def entropy(self) -> Array:
+            probs = jnp.exp(self.logits)
+            # What cannot happen adds nothing, and has no gradient that is NaN.
+            return -jnp.sum(probs * jnp.where(probs > 0, self.logits, 0.0), axis=-1)
+
+    return Categorical
 
 
 def gaussian_head(

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from jaxrl_sparse.environments import spaces
-from jaxrl_sparse.networks.distributions import categorical_head, gaussian_head, policy_head
+from jaxrl_sparse.networks.distributions import categorical_head, categorical_of, gaussian_head, policy_head
 
 FEATURES = jnp.array([[1.0, -2.0], [0.5, 0.25]])
 BOX = spaces.native(spaces.Box(jnp.array([-1.0, 0.0]), jnp.array([3.0, 1.0]), (2,)))
@@ -22,6 +22,20 @@ def test_categorical_probabilities_are_the_softmax():
     )
     np.testing.assert_allclose(distribution.entropy(), -(probabilities * np.log(probabilities)).sum(-1), rtol=1e-5)
     np.testing.assert_array_equal(head.to_action(distribution.mode()), probabilities.argmax(-1))
+
+
+def test_draws_and_entropies_are_distrax_own():
+    import distrax
+
+    logits = jnp.array([[0.1, -2.0, 1.0], [3.0, -jnp.inf, 0.0]])
+    ours, theirs = categorical_of(logits), distrax.Categorical(logits=logits)
+    seed = jax.random.key(3)
+    np.testing.assert_array_equal(
+        ours.sample(seed=seed, sample_shape=(50,)), theirs.sample(seed=seed, sample_shape=(50,))
+    )
+    entropy, gradient = jax.vjp(lambda logits: categorical_of(logits).entropy(), logits)
+    np.testing.assert_allclose(entropy, theirs.entropy(), rtol=1e-5)
+    assert np.isfinite(gradient(jnp.ones(2))[0][0]).all()
 
 
 def test_gaussians_are_scipys_before_the_bound_and_in_the_box_after_it():
