@@ -36,7 +36,8 @@ def grid_subpo(config: SubPOConfig, environment: Any, params: PyTree) -> Algorit
       params: of the environment.
 
     Raises:
-      ValueError: if the environment is another, or naming the field that is out of range.
+      ValueError: if the environment is another, if its instance's arrays are not for the cells of `params`, or naming
+        the field that is out of range.
     """
     takes = "a grid world with a set function, such as coverage-grid; for others give `subpo` the set function"
     require("environment", environment.name, lambda _: isinstance(environment, SubmodularGrid), takes)
@@ -48,6 +49,7 @@ def grid_subpo(config: SubPOConfig, environment: Any, params: PyTree) -> Algorit
         lambda observation: observation.cell,
         environment.features,
         environment.horizon,
+        params.next_cells.shape[0],
     )
 
 

@@ -7,13 +7,14 @@ from jaxtyping import Array, Float, Int
 
 from jaxrl_sparse.base import PyTree, RewardTransformation, Trajectory
 from jaxrl_sparse.rewards.stepwise import StepFn, stepwise
-from jaxrl_sparse.submodular.set_functions import SetFunction
+from jaxrl_sparse.submodular.set_functions import SetFunction, require_ground_set
 
 
 def marginal_gains(
     set_function: SetFunction,
     element_of: Callable[[PyTree], Array],
     unshow: Callable[[PyTree], PyTree] | None = None,
+    num_elements: int | None = None,
 ) -> RewardTransformation:
     """Pays each step what its next state adds to the episode: `r_t = F(s_{t+1} | s_0, ..., s_t)`.
 
@@ -25,12 +26,18 @@ def marginal_gains(
       set_function: F.
       element_of: from the observation of a state to the element that it is.
       unshow: see `rewards.stepwise`: where the policy is shown the memory too, takes the observation from what it saw.
+      num_elements: N that the environment visits; None if it is not to be compared with F's ground set.
 
     Returns:
       A transformation whose state is the memory of each environment, leaves `[B, ...]`.
 
+    Raises:
+      ValueError: if F's ground set is finite and not of N elements.
+
     Source: Prajapat et al., "Submodular Reinforcement Learning" (2024), the policy gradient theorem and algorithm 1.
     """
+    if num_elements is not None:
+        require_ground_set(set_function, num_elements)
     return stepwise(*gain_rule(set_function, element_of), unshow)
 
 

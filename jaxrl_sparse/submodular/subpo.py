@@ -26,7 +26,7 @@ from jaxrl_sparse.networks.distributions import policy_head
 from jaxrl_sparse.submodular.marginal_gains import num_negative_gains
 from jaxrl_sparse.submodular.natural_policy_gradient import natural_gradient, trust_region_step
 from jaxrl_sparse.submodular.policies import EpisodePolicy, history_policy, markov_policy
-from jaxrl_sparse.submodular.set_functions import SetFunction, modular_surrogate
+from jaxrl_sparse.submodular.set_functions import SetFunction, modular_surrogate, require_ground_set
 
 CREDITS = ("reward_to_go", "immediate", "prefix_value", "trajectory_value")
 BASELINES = ("batch_mean", "leave_one_out", "none")
@@ -112,6 +112,7 @@ def subpo(
     element_of: Callable[[PyTree], Array],
     features_of: Callable[[PyTree], Array],
     horizon: int,
+    num_elements: int | None = None,
 ) -> Algorithm:
     """SubPO-M, SubPO-NM and ModPO as an algorithm: one update is B whole episodes and one step of the gradient.
 
@@ -128,11 +129,13 @@ def subpo(
       element_of: from one observation to its element.
       features_of: from observations `[..., ]` to the policy's inputs `[..., F]`.
       horizon: H, the states of an episode with the first one; at least 2.
+      num_elements: N that the environment visits; required where F is one of numbers, such as cells.
 
     Raises:
-      ValueError: naming the field that is out of range.
+      ValueError: naming the field that is out of range, or if F's ground set is finite and not of N elements.
     """
     _check(config, horizon)
+    _check_elements(set_function, num_elements)
     policy = policy_of(config, environment, params, horizon)
     paid = set_function if config.objective == "submodular" else modular_surrogate(set_function)
     adam = optax.adam(config.learning_rate, eps=_ADAM_EPSILON)
@@ -314,6 +317,14 @@ def _natural_step(config: SubPOConfig, policy: EpisodePolicy, walks: Walks, grad
     direction = natural_gradient(gradient, log_probs, params, config.num_iterations, config.damping)
     length = trust_region_step(direction, log_probs, params, config.divergence)
     return jax.tree.map(lambda leaf: -length * leaf, direction)
+
+
+def _check_elements(set_function: SetFunction, num_elements: int | None) -> None:
+    size = set_function.ground_set_size
+    takes = f"how many elements the environment visits, to be compared with the {size} of the set function"
+    require("num_elements", num_elements, lambda number: size is None or number is not None, takes)
+    if num_elements is not None:
+        require_ground_set(set_function, num_elements)
 
 
 def _check(config: SubPOConfig, horizon: int) -> None:

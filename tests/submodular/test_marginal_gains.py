@@ -127,3 +127,11 @@ def test_a_memory_that_is_too_small_is_counted():
     rewards = label(marginal_gains(design, cell_of), episode)
     # The gain of step t has t + 1 states before it.
     assert num_negative_gains(jnp.asarray(rewards)) == NUM_ENVIRONMENTS * (LENGTH - LENGTH // 2 + 1)
+
+
+def test_a_set_function_of_other_elements_than_the_environments_is_refused():
+    marginal_gains(COVERAGE, cell_of, num_elements=NUM_CELLS)
+    with pytest.raises(
+        ValueError, match=r"^set_function: got 8, takes a ground set of the environment's 9 elements: make"
+    ):
+        marginal_gains(COVERAGE, cell_of, num_elements=NUM_CELLS + 1)

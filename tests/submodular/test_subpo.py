@@ -99,6 +99,7 @@ def algorithm(config, environment=CORRIDOR, function=PRIZES):
         lambda observation: observation.cell,
         environment.features,
         environment.horizon,
+        environment.num_cells,
     )
 
 
@@ -158,4 +159,15 @@ def test_refusals(fields, message):
 def test_refuses_a_horizon_without_an_action():
     walk = CORRIDOR
     with pytest.raises(ValueError, match=r"horizon: got 1, takes an integer of at least 2"):
-        subpo(CONFIG, walk, walk.default_params, PRIZES, lambda o: o.cell, walk.features, 1)
+        subpo(CONFIG, walk, walk.default_params, PRIZES, lambda o: o.cell, walk.features, 1, 4)
+
+
+def test_refuses_a_set_function_of_other_elements_than_the_environment_visits():
+    takes = r"^set_function: got 4, takes a ground set of the environment's 5 elements: make it from tables"
+    with pytest.raises(ValueError, match=takes):
+        algorithm(CONFIG, GridWalk(np.ones((1, 5), bool), 1, 3))
+    walk = CORRIDOR
+    with pytest.raises(
+        ValueError, match=r"^num_elements: got None, takes how many elements the environment visits, .*4"
+    ):
+        subpo(CONFIG, walk, walk.default_params, PRIZES, lambda o: o.cell, walk.features, 3)

@@ -67,7 +67,10 @@ def posterior_covariance(
 
 
 def draw(key: PRNGKeyArray, covariance: Float[Array, "N N"]) -> Float[Array, "N"]:
-    """One draw of N(0, covariance), by eigenvectors: `V sqrt(lambda) z`.
+    """One draw of N(0, covariance), by the covariance's symmetric root: `V sqrt(lambda) V^T z`.
+
+    The root is unique where the eigenvectors V are not: their signs, and their directions where eigenvalues are equal,
+    are the processor's to choose, and `V sqrt(lambda) z` would be another field on another machine.
 
     The kernel's small eigenvalues are below what float32 resolves: where rounding made them negative they count as
     zero, and a Cholesky factor would not exist.
@@ -81,7 +84,8 @@ def draw(key: PRNGKeyArray, covariance: Float[Array, "N N"]) -> Float[Array, "N"
     """
     eigenvalues, eigenvectors = jnp.linalg.eigh(covariance)
     scales = jnp.sqrt(jnp.maximum(eigenvalues, 0))
-    return eigenvectors @ (scales * jax.random.normal(key, eigenvalues.shape, eigenvalues.dtype))
+    noise = jax.random.normal(key, eigenvalues.shape, eigenvalues.dtype)
+    return eigenvectors @ (scales * (eigenvectors.T @ noise))
 
 
 def observed_points(key: PRNGKeyArray, count: int) -> Float[Array, "M 2"]:

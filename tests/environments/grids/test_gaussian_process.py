@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import linalg, special, stats
 
 from jaxrl_sparse.environments.grids.gaussian_process import (
     VARIANCE,
@@ -61,7 +61,12 @@ def test_draws_have_the_covariance():
         covariance = posterior_covariance(points, points[24:25])
         keys = jax.random.split(jax.random.key(0), num_draws)
         draws = np.asarray(jax.vmap(lambda key: draw(key, covariance))(keys))
+        again = jax.random.split(jax.random.key(0), num_draws)
+        noise = jax.vmap(lambda key: jax.random.normal(key, (49,)))(again)[:3]
         lengths = np.sum(draws.T * np.linalg.solve(covariance, draws.T), axis=0)
+    # Of all roots of the covariance the symmetric one: no choice of eigenvectors is left in it.
+    noise = np.asarray(noise, np.float64)
+    np.testing.assert_allclose(draws[:3], noise @ linalg.sqrtm(np.asarray(covariance)).real, atol=1e-6)
     assert stats.kstest(lengths, stats.chi2(49).cdf).pvalue > 1e-3
     deviation = np.sqrt(1e-3)
     assert abs(draws[:, 24].mean()) < 4 * deviation / np.sqrt(num_draws)
