@@ -148,7 +148,7 @@ def run_sea(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str
 
 
 def run_cars(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Whether both get the car out of the valley, in discrete and in continuous steps: a check, not a published claim."""
+    """Whether both get the car out of its valley: a check, and no published claim."""
     claims, figures = [], {}
     for name in CARS:
         environment = make(f"gymnax/{name}")

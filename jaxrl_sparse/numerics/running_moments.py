@@ -13,7 +13,8 @@ class Moments(NamedTuple):
     """Count, mean and variance of all that has been seen, by leaf.
 
     Attributes:
-      num_samples: scalar float32, how many values of each component.
+      num_samples: scalar float32, how many values of each component. After some 2^24 batches it grows no more, and what
+        is older than that fades.
       mean: leaves `[...]`.
       variance: leaves `[...]`, the mean squared deviation.
     """
