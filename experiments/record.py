@@ -33,6 +33,26 @@ def conclude(name, command, heading, claims, figures):
     write(name, command, {"claims": claims, **figures})
 
 
+def conclude_tasks(name, command, options, ran):
+    """`conclude` of an experiment of several tasks; those that are not run again stay as they were, and are named.
+
+    Args:
+      name: of the experiment.
+      command: that runs it.
+      options: of this run, a mapping with `seeds`.
+      ran: by task, a mapping with its `claims` and its figures.
+    """
+    path = RESULTS / f"{name}.json"
+    earlier = json.loads(path.read_text())["tasks"] if path.exists() else {}
+    tasks = earlier | {task: {"machine": machine(), "options": options, **found} for task, found in ran.items()}
+    for found in tasks.values():
+        found["claims"] = [{**claim, "holds": bool(claim["holds"])} for claim in found["claims"]]
+    kept = [task for task in tasks if task not in ran]
+    heading = f"seeds {options['seeds']}" + (f"; of an earlier run: {', '.join(kept)}" if kept else "")
+    claims = [claim for found in tasks.values() for claim in found["claims"]]
+    conclude(name, command, heading, claims, {"of_an_earlier_run": kept, "tasks": tasks})
+
+
 def save_drawing(figure, name):
     """Saves a matplotlib figure as `experiments/results/NAME.png`, and says so."""
     # Imported here, as in `machine`.

@@ -14,7 +14,6 @@ that is not run again stay as they were, with the options of their own run.
 
 import argparse
 import dataclasses
-import json
 from typing import Any
 
 import jax
@@ -208,11 +207,6 @@ def drawn_returns(figures: dict[str, Any]) -> Figure:
     return figure
 
 
-def tasks_of_earlier_runs() -> dict[str, Any]:
-    path = record.RESULTS / f"{NAME}.json"
-    return json.loads(path.read_text()).get("tasks", {}) if path.exists() else {}
-
-
 TASKS = {"agv": (run_agv, AGV), "sea": (run_sea, SEA), "cars": (run_cars, CAR)}
 
 
@@ -228,18 +222,8 @@ def main():
     for name in options.tasks:
         run, config = TASKS[name]
         claims, figures = run(options)
-        ran[name] = {
-            "machine": record.machine(),
-            "options": vars(options),
-            "settings": dataclasses.asdict(config),
-            "claims": claims,
-            "figures": figures,
-        }
-    tasks = tasks_of_earlier_runs() | ran
-    claims = [one for task in tasks.values() for one in task["claims"]]
-    kept = [name for name in tasks if name not in options.tasks]
-    heading = f"seeds {options.seeds}" + (f"; of an earlier run: {', '.join(kept)}" if kept else "")
-    record.conclude(NAME, COMMAND, heading, claims, {"of_an_earlier_run": kept, "tasks": tasks})
+        ran[name] = {"settings": dataclasses.asdict(config), "claims": claims, "figures": figures}
+    record.conclude_tasks(NAME, COMMAND, vars(options), ran)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ numbers of cell and time, on which a tanh saturates. On two instances more is ou
 held-out F of SubPO-M and the same for all forms: the rate on the biodiversity stand-in; time among the inputs, and
 entropy, in the two rooms. The figure is the mean of F over 500 held-out episodes of the last policy.
 Beside it stands beam search's best of width 1,500: a walk that exists, and no upper bound.
-Prints the table, draws walks over what there was to cover, and writes `experiments/results/submodular.json`.
+Prints the table, draws walks over what there was to cover, and writes `experiments/results/submodular.json`, in which
+the figures of a task that is not run again stay as they were.
 """
 
 import argparse
@@ -115,13 +116,13 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(6)))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     options = parser.parse_args()
-    claims, figures = [], {}
-
-    def claim(text: str, measured: str, holds: Any):
-        claims.append({"claim": text, "measured": measured, "holds": holds})
-
+    ran = {}
     for label in options.tasks:
-        task = TASKS[label]
+        task, claims = TASKS[label], []
+
+        def claim(text: str, measured: str, holds: Any, label: str = label, claims: list = claims):
+            claims.append({"claim": f"{label}: {text}", "measured": measured, "holds": holds})
+
         environment = make(task.environment)
         forms = {**FORMS, **(COVERAGE_FORMS if label == "coverage" else {})}
         best = beam_search(
@@ -137,7 +138,8 @@ def main():
             found[form], seconds[form] = learned[form].values, learned[form].cpu_seconds
             print(f"{label}, {form}: {searches.shown(found[form])}; {seconds[form]:.3f} CPU s an epoch", flush=True)
         draw(label, environment.instance, learned["SubPO-M"].walks, options.seeds[0])
-        figures[label] = {
+        ran[label] = {
+            "claims": claims,
             "settings": task._asdict(),
             "beam_search": float(best.value),
             "upper_bound": float(environment.instance.upper_bound),
@@ -146,36 +148,35 @@ def main():
         }
         pair = ", ".join(f"{form} {searches.shown(found[form])}" for form in ("SubPO-M", "ModPO"))
         claim(
-            f"{label}: SubPO above ModPO, intervals apart",
+            "SubPO above ModPO, intervals apart",
             f"{pair}; beam search {best.value:.3f}",
             searches.is_above(found["SubPO-M"], found["ModPO"]),
         )
         if label == "coverage":
             claim(
-                "coverage: reward to go with a baseline covers at least 150 of 162 in 50 epochs, every seed",
+                "reward to go with a baseline covers at least 150 of 162 in 50 epochs, every seed",
                 searches.shown(found["SubPO-M"]),
                 min(found["SubPO-M"]) >= 150,
             )
             order = [found[form].mean() for form in ("ModPO", PREFIX, "SubPO-M")]
             claim(
-                "coverage: ModPO < prefix credit < reward to go",
+                "ModPO < prefix credit < reward to go",
                 " < ".join(f"{v:.1f}" for v in order),
                 order == sorted(order),
             )
             claim(
-                "coverage: the natural gradient covers at least what Adam's steps cover",
+                "the natural gradient covers at least what Adam's steps cover",
                 searches.shown(found[NATURAL]),
                 found[NATURAL].mean() >= found["SubPO-M"].mean(),
             )
             claim(
-                "coverage: an epoch (500 episodes of 80 states) in at most .03 CPU s",
+                "an epoch (500 episodes of 80 states) in at most .03 CPU s",
                 f"{seconds['SubPO-M']:.4f}",
                 seconds["SubPO-M"] <= 0.03,
             )
         ratio = found["SubPO-M"].mean() / found["SubPO-NM"].mean()
-        claim(f"{label}: a policy of the state is close to one of the history", f"ratio {ratio:.3f}", ratio >= 0.9)
-    heading = f"{len(options.tasks)} instances, seeds {options.seeds}"
-    record.conclude(NAME, COMMAND, heading, claims, {"options": vars(options), "tasks": figures})
+        claim("a policy of the state is close to one of the history", f"ratio {ratio:.3f}", ratio >= 0.9)
+    record.conclude_tasks(NAME, COMMAND, vars(options), ran)
 
 
 if __name__ == "__main__":
