@@ -111,71 +111,74 @@ def draw(label: str, instance: GridInstance, walks: np.ndarray, seed: int):
     record.save_drawing(figure, f"{NAME}_{label.replace(' ', '_').replace('-', '_')}")
 
 
+def compare(label: str, seeds: list[int]) -> dict[str, Any]:
+    """All forms on one instance: its claims and figures."""
+    task, claims = TASKS[label], []
+
+    def claim(text: str, measured: str, holds: Any):
+        claims.append({"claim": f"{label}: {text}", "measured": measured, "holds": holds})
+
+    environment = make(task.environment)
+    forms = {**FORMS, **(COVERAGE_FORMS if label == "coverage" else {})}
+    best = beam_search(
+        grid_set_function(environment.instance),
+        environment.default_params.next_cells,
+        environment.start,
+        environment.horizon,
+        BEAM_WIDTH,
+    )
+    learned, found, seconds = {}, {}, {}
+    for form, fields in forms.items():
+        learned[form] = learn(task, fields, seeds)
+        found[form], seconds[form] = learned[form].values, learned[form].cpu_seconds
+        print(f"{label}, {form}: {searches.shown(found[form])}; {seconds[form]:.3f} CPU s an epoch", flush=True)
+    draw(label, environment.instance, learned["SubPO-M"].walks, seeds[0])
+    figures = {
+        "settings": task._asdict(),
+        "beam_search": float(best.value),
+        "upper_bound": float(environment.instance.upper_bound),
+        "values": {form: values.tolist() for form, values in found.items()},
+        "cpu_seconds_of_an_epoch": seconds,
+    }
+    pair = ", ".join(f"{form} {searches.shown(found[form])}" for form in ("SubPO-M", "ModPO"))
+    claim(
+        "SubPO above ModPO, intervals apart",
+        f"{pair}; beam search {best.value:.3f}",
+        searches.is_above(found["SubPO-M"], found["ModPO"]),
+    )
+    if label == "coverage":
+        claim(
+            "reward to go with a baseline covers at least 150 of 162 in 50 epochs, every seed",
+            searches.shown(found["SubPO-M"]),
+            min(found["SubPO-M"]) >= 150,
+        )
+        order = [found[form].mean() for form in ("ModPO", PREFIX, "SubPO-M")]
+        claim(
+            "ModPO < prefix credit < reward to go",
+            " < ".join(f"{v:.1f}" for v in order),
+            order == sorted(order),
+        )
+        claim(
+            "the natural gradient covers at least what Adam's steps cover",
+            searches.shown(found[NATURAL]),
+            found[NATURAL].mean() >= found["SubPO-M"].mean(),
+        )
+        claim(
+            "an epoch (500 episodes of 80 states) in at most .03 CPU s",
+            f"{seconds['SubPO-M']:.4f}",
+            seconds["SubPO-M"] <= 0.03,
+        )
+    ratio = found["SubPO-M"].mean() / found["SubPO-NM"].mean()
+    claim("a policy of the state is close to one of the history", f"ratio {ratio:.3f}", ratio >= 0.9)
+    return {"claims": claims, **figures}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(6)))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     options = parser.parse_args()
-    ran = {}
-    for label in options.tasks:
-        task, claims = TASKS[label], []
-
-        def claim(text: str, measured: str, holds: Any, label: str = label, claims: list = claims):
-            claims.append({"claim": f"{label}: {text}", "measured": measured, "holds": holds})
-
-        environment = make(task.environment)
-        forms = {**FORMS, **(COVERAGE_FORMS if label == "coverage" else {})}
-        best = beam_search(
-            grid_set_function(environment.instance),
-            environment.default_params.next_cells,
-            environment.start,
-            environment.horizon,
-            BEAM_WIDTH,
-        )
-        learned, found, seconds = {}, {}, {}
-        for form, fields in forms.items():
-            learned[form] = learn(task, fields, options.seeds)
-            found[form], seconds[form] = learned[form].values, learned[form].cpu_seconds
-            print(f"{label}, {form}: {searches.shown(found[form])}; {seconds[form]:.3f} CPU s an epoch", flush=True)
-        draw(label, environment.instance, learned["SubPO-M"].walks, options.seeds[0])
-        ran[label] = {
-            "claims": claims,
-            "settings": task._asdict(),
-            "beam_search": float(best.value),
-            "upper_bound": float(environment.instance.upper_bound),
-            "values": {form: values.tolist() for form, values in found.items()},
-            "cpu_seconds_of_an_epoch": seconds,
-        }
-        pair = ", ".join(f"{form} {searches.shown(found[form])}" for form in ("SubPO-M", "ModPO"))
-        claim(
-            "SubPO above ModPO, intervals apart",
-            f"{pair}; beam search {best.value:.3f}",
-            searches.is_above(found["SubPO-M"], found["ModPO"]),
-        )
-        if label == "coverage":
-            claim(
-                "reward to go with a baseline covers at least 150 of 162 in 50 epochs, every seed",
-                searches.shown(found["SubPO-M"]),
-                min(found["SubPO-M"]) >= 150,
-            )
-            order = [found[form].mean() for form in ("ModPO", PREFIX, "SubPO-M")]
-            claim(
-                "ModPO < prefix credit < reward to go",
-                " < ".join(f"{v:.1f}" for v in order),
-                order == sorted(order),
-            )
-            claim(
-                "the natural gradient covers at least what Adam's steps cover",
-                searches.shown(found[NATURAL]),
-                found[NATURAL].mean() >= found["SubPO-M"].mean(),
-            )
-            claim(
-                "an epoch (500 episodes of 80 states) in at most .03 CPU s",
-                f"{seconds['SubPO-M']:.4f}",
-                seconds["SubPO-M"] <= 0.03,
-            )
-        ratio = found["SubPO-M"].mean() / found["SubPO-NM"].mean()
-        claim("a policy of the state is close to one of the history", f"ratio {ratio:.3f}", ratio >= 0.9)
+    ran = {label: compare(label, options.seeds) for label in options.tasks}
     record.conclude_tasks(NAME, COMMAND, vars(options), ran)
 
 
