@@ -82,15 +82,19 @@ def learn(task: Task, fields: dict[str, Any], seeds: list[int]) -> Learned:
     algorithm = grid_subpo(chosen, environment, params)
 
     def run(key):
-        learn_key, evaluate_key, walk_key = jax.random.split(key, 3)
-        state, _ = train(algorithm, algorithm.init(learn_key), task.num_epochs)
-        drawn = grid_walks(chosen, environment, params, state, walk_key, NUM_DRAWN)
-        return algorithm.evaluate(state, evaluate_key)["return"], drawn
+        return train(algorithm, algorithm.init(key), task.num_epochs)[0]
 
-    keys = jax.vmap(jax.random.key)(np.array(seeds))
-    compiled = jax.jit(lambda keys: jax.lax.map(run, keys)).lower(keys).compile()
-    seconds, (values, walks) = record.cpu_seconds(compiled, keys)
-    return Learned(np.asarray(values), np.asarray(walks[0]), seconds / len(seeds) / task.num_epochs)
+    @jax.jit
+    def evaluate(states, evaluate_keys, walk_key):
+        values = jax.lax.map(lambda pair: algorithm.evaluate(*pair)["return"], (states, evaluate_keys))
+        first = jax.tree.map(lambda leaf: leaf[0], states)
+        return values, grid_walks(chosen, environment, params, first, walk_key, NUM_DRAWN)
+
+    keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), 3))(np.array(seeds))
+    compiled = jax.jit(lambda keys: jax.lax.map(run, keys)).lower(keys[:, 0]).compile()
+    seconds, states = record.cpu_seconds(compiled, keys[:, 0])
+    values, walks = evaluate(states, keys[:, 1], keys[0, 2])
+    return Learned(np.asarray(values), np.asarray(walks), seconds / len(seeds) / task.num_epochs)
 
 
 def worth(instance: GridInstance) -> np.ndarray:
