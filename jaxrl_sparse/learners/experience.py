@@ -1,12 +1,13 @@
 """Experience of the current policy, labelled and valued: what every on-policy learner starts an update with."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxrl_sparse.base import PyTree, Trajectory
+from jaxrl_sparse.base import Metrics, PyTree, Trajectory
 from jaxrl_sparse.environments.rollouts import RolloutState, rollout
 from jaxrl_sparse.environments.vectorized import VectorizedEnvironment
 from jaxrl_sparse.learners.returns import following_values, generalized_advantages
@@ -133,11 +134,30 @@ def batch_of(
     )
 
 
-def batch_of_reward(
-    experience: Experience, rewards: Float[Array, "T B"], discount: float | Array, trace_decay: float | Array
-) -> Batch:
-    """`batch_of` a single reward, which ends with the episode."""
-    return batch_of(experience, rewards[..., None], as_streams(None, discount), trace_decay)
+def of_rewards(loss: Callable[..., tuple[Array, Metrics]]) -> Callable[..., tuple[Array, Metrics]]:
+    """Makes of a loss of a `Batch` one of experience and any rewards, differentiable in the parameters and the rewards.
+
+    Args:
+      loss: `loss(params, batch, **options) -> (loss, metrics)`, such as `clipped_loss`.
+
+    Returns:
+      `loss(params, experience, rewards [T, B], discount, *, trace_decay=0.95, **options)`: of experience from `collect`
+      with one value; the reward ends with the episode; the options are those of the loss, its network among them.
+    """
+
+    def loss_of_rewards(
+        params: PyTree,
+        experience: Experience,
+        rewards: Float[Array, "T B"],
+        discount: float | Array,
+        *,
+        trace_decay: float | Array = 0.95,
+        **options: Any,
+    ) -> tuple[Array, Metrics]:
+        batch = batch_of(experience, rewards[..., None], as_streams(None, discount), trace_decay)
+        return loss(params, batch, **options)
+
+    return loss_of_rewards
 
 
 def final_values(network: ActorCritic, params: PyTree, memory: PyTree, trajectory: Trajectory) -> Float[Array, "T B K"]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxrl_sparse.base import Algorithm, Metrics, PyTree, RewardTransformation, config, require_known
-from jaxrl_sparse.learners.experience import Batch, Experience, batch_of_reward
+from jaxrl_sparse.learners.experience import Batch, of_rewards
 from jaxrl_sparse.learners.on_policy import OnPolicyConfig, on_policy_learner
 from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.reward_streams import Streams
@@ -85,34 +85,6 @@ def policy_gradient(
     return on_policy_learner(config.learner, environment, params, used, learn, reward)
 
 
-def policy_gradient_loss(
-    params: PyTree,
-    experience: Experience,
-    rewards: Float[Array, "T B"],
-    discount: float | Array,
-    *,
-    network: ActorCritic,
-    trace_decay: float | Array = 0.95,
-    **options: Any,
-) -> tuple[Float[Array, ""], Metrics]:
-    """`actor_critic_loss` of experience by any rewards, differentiable in both the parameters and the rewards.
-
-    Args:
-      params: of the network.
-      experience: from `collect`, with one value.
-      rewards: `[T, B]`.
-      discount: gamma in [0, 1].
-      network: as in `actor_critic_loss`.
-      trace_decay: lambda in [0, 1].
-      **options: the other keywords of `actor_critic_loss`.
-
-    Returns:
-      As `actor_critic_loss`.
-    """
-    batch = batch_of_reward(experience, rewards, discount, trace_decay)
-    return actor_critic_loss(params, batch, network=network, **options)
-
-
 def actor_critic_loss(
     params: PyTree,
     batch: Batch,
@@ -142,3 +114,7 @@ def actor_critic_loss(
     entropy = jnp.mean(distribution.entropy())
     loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * entropy
     return loss, {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
+
+
+# `actor_critic_loss` of experience by any rewards, see `of_rewards`.
+policy_gradient_loss = of_rewards(actor_critic_loss)

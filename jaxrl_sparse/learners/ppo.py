@@ -16,7 +16,7 @@ from jaxrl_sparse.base import (
     require,
     require_known,
 )
-from jaxrl_sparse.learners.experience import Batch, Experience, batch_of_reward
+from jaxrl_sparse.learners.experience import Batch, of_rewards
 from jaxrl_sparse.learners.on_policy import OnPolicyConfig, on_policy_learner
 from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
 from jaxrl_sparse.learners.reward_streams import Streams
@@ -122,34 +122,6 @@ def ppo(
     return on_policy_learner(config.learner, environment, params, used, learn, reward)
 
 
-def ppo_loss(
-    params: PyTree,
-    experience: Experience,
-    rewards: Float[Array, "T B"],
-    discount: float | Array,
-    *,
-    network: ActorCritic,
-    trace_decay: float | Array = 0.95,
-    **options: Any,
-) -> tuple[Float[Array, ""], Metrics]:
-    """`clipped_loss` of experience by any rewards, differentiable in both the parameters and the rewards.
-
-    Args:
-      params: of the network.
-      experience: from `collect`, with one value.
-      rewards: `[T, B]`.
-      discount: gamma in [0, 1].
-      network: as in `clipped_loss`.
-      trace_decay: lambda in [0, 1].
-      **options: the other keywords of `clipped_loss`.
-
-    Returns:
-      As `clipped_loss`.
-    """
-    batch = batch_of_reward(experience, rewards, discount, trace_decay)
-    return clipped_loss(params, batch, network=network, **options)
-
-
 def clipped_loss(
     params: PyTree,
     batch: Batch,
@@ -204,6 +176,10 @@ def clipped_loss(
         "clip_fraction": jnp.mean((jnp.abs(ratio - 1) > clip).astype(jnp.float32)),
     }
     return loss, metrics
+
+
+# `clipped_loss` of experience by any rewards, see `of_rewards`.
+ppo_loss = of_rewards(clipped_loss)
 
 
 def _flat(batch: Batch) -> Batch:
