@@ -124,7 +124,7 @@ def finite_mdp(
             lambda states: bool((np.asarray(states) >= 0).all() and (np.asarray(states) < num_states).all()),
             f"states from 0 to {num_states - 1}",
         )
-    _require_rows(table)
+    require_distributions("probabilities", table)
     require("discount", discount, lambda gamma: 0 < float(gamma) <= 1, "a number in (0, 1]")
     ends = jnp.zeros(num_states, bool) if terminal is None else jnp.asarray(terminal, bool)
     require("terminal", ends.shape, lambda shape: shape == (num_states,), f"the shape ({num_states},)")
@@ -191,16 +191,25 @@ def return_bounds(mdp: FiniteMDP, num_steps: int) -> tuple[Array, Array]:
     return extreme(jnp.min, jnp.inf), extreme(jnp.max, -jnp.inf)
 
 
-def _require_rows(table: Array) -> None:
+def require_distributions(argument: str, table: Array) -> None:
+    """Refuses an array whose rows are no distributions, and names the worst row and its sum.
+
+    Args:
+      argument: the array's name.
+      table: `[..., N]`, rows along the last axis; a tracer passes.
+
+    Raises:
+      ValueError: if a number is negative, or a row does not sum to one.
+    """
     if isinstance(table, Tracer):
         return
     rows = np.asarray(table, np.float64)
-    require("probabilities", float(rows.min()), lambda least: least >= 0, "no negative number")
+    require(argument, float(rows.min()), lambda least: least >= 0, "no negative number")
     sums = rows.sum(-1)
-    s, a = np.unravel_index(np.abs(sums - 1).argmax(), sums.shape)
+    index = np.unravel_index(np.abs(sums - 1).argmax(), sums.shape)
     require(
-        f"probabilities[{s}, {a}]",
-        float(sums[s, a]),
+        f"{argument}[{', '.join(map(str, index))}]" if index else argument,
+        float(sums[index]),
         lambda total: abs(total - 1) <= ROW_TOLERANCE,
-        f"a row that sums to one; divide it by {sums[s, a]:.6g}",
+        f"a row that sums to one; divide it by {sums[index]:.6g}",
     )
