@@ -75,6 +75,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "CollectBall",
         "a two-wheeled robot that carries balls to a nest, 2,000 steps, one reward area",
     ),
+    "combination-lock": Entry(
+        "jaxrl_sparse.environments.decision_processes",
+        "CombinationLock",
+        "a lock of 5 digits that no wrong digit can be taken back of; knows all codes, for theory",
+    ),
     "coverage-grid": Entry(
         "jaxrl_sparse.environments.grids.problems",
         "CoverageGrid",
@@ -100,6 +105,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "Gamble",
         "10 rounds of a safe gain or a losing bet, for returns out of safe reach",
     ),
+    "garnet": Entry(
+        "jaxrl_sparse.environments.decision_processes",
+        "Garnet",
+        "a random process of 20 states without structure or end, for theory",
+    ),
     "hard-maze": Entry(
         "jaxrl_sparse.environments.planar.hard_maze",
         "HardMaze",
@@ -114,6 +124,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "jaxrl_sparse.environments.grids.problems",
         "ItemCollection",
         "a walk of 40 states that collects a few of each of six items on 7 x 15 cells",
+    ),
+    "linear-mixture": Entry(
+        "jaxrl_sparse.environments.decision_processes",
+        "LinearMixtureProcess",
+        "a random mixture of 3 known kernels on 5 states, 10 steps, for exploration without rewards",
     ),
     "point-2d": Entry(
         "jaxrl_sparse.environments.planar.point_2d",
@@ -134,6 +149,11 @@ ENVIRONMENTS: dict[str, Entry] = {
         "jaxrl_sparse.environments.planar.redundant_arm",
         "RedundantArm",
         "an arm of 20 joints in a plane that must not collide, 100 steps, three reward areas",
+    ),
+    "ring": Entry(
+        "jaxrl_sparse.environments.decision_processes",
+        "Ring",
+        "10 states in a ring, all within reach, and no reward: for exploration without one",
     ),
     "risky-corridor": Entry(
         "jaxrl_sparse.environments.risk.risky_corridor",

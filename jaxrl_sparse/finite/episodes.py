@@ -91,7 +91,7 @@ def count_transitions(counts: TransitionCounts, episodes: Episodes) -> Transitio
 
 
 def expected_counts(
-    mdp: EpisodicMDP, distribution: Float[Array, "H S A"], num_samples: float | Array
+    mdp: EpisodicMDP, distribution: Float[Array, "H S A"], num_samples: int | float | Array
 ) -> TransitionCounts:
     """What `num_samples` transitions of each layer would count in expectation, drawn from a distribution `[H, S, A]`.
 
@@ -119,6 +119,10 @@ def empirical_mdp(counts: TransitionCounts, initial: Float[Array, "S"]) -> Episo
 
 
 def _draw(weights: Float[Array, "K N"], uniforms: Float[Array, "K"]) -> Int[Array, "K"]:
-    """Indices by the inverse CDF; never one of weight zero, although a sum may miss one by rounding."""
-    cumulative = jnp.cumsum(weights, axis=-1)
-    return jnp.sum(cumulative <= (uniforms * cumulative[:, -1])[:, None], axis=-1, dtype=jnp.int32)
+    """Indices by the inverse CDF, and never one of weight zero.
+
+    A sum that is made in parts may grow by rounding where a weight is zero, or be largest there: those are left out.
+    """
+    cumulative = jnp.where(weights > 0, jnp.cumsum(weights, axis=-1), 0)
+    thresholds = uniforms * jnp.max(cumulative, axis=-1)
+    return jnp.argmax(cumulative > thresholds[:, None], axis=-1).astype(jnp.int32)

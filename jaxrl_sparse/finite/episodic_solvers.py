@@ -27,7 +27,7 @@ class EpisodicSolution(NamedTuple):
       actions: `[H, S]` int32, the greedy ones of Q.
     """
 
-    values: Float[Array, "H+1 S"]
+    values: Float[Array, "H_plus_1 S"]
     q_values: Float[Array, "H S A"]
     actions: Int[Array, "H S"]
 
@@ -51,7 +51,7 @@ def greedy_actions(q_values: Float[Array, "*batch S A"]) -> Int[Array, "*batch S
     return jnp.argmax(q_values, axis=-1).astype(jnp.int32)
 
 
-def policy_values(mdp: EpisodicMDP, policy: Array) -> Float[Array, "H+1 S"]:
+def policy_values(mdp: EpisodicMDP, policy: Array) -> Float[Array, "H_plus_1 S"]:
     """V^pi by layer and state, the expected sum of the rewards from there on; the last row is zero.
 
     Args:

@@ -1,6 +1,6 @@
-"""Random finite MDPs: Garnets, dense ones, and trees small enough for brute force.
+"""Families of finite MDPs: Garnets, dense ones, trees small enough for brute force, and a river to swim up.
 
-All are functions of a key and vmap over it; floats are of the default precision.
+The random ones are functions of a key and vmap over it; floats are of the default precision.
 """
 
 import jax
@@ -43,7 +43,7 @@ def garnet(
     Source: Archibald, McKinnon and Thomas, "On the Generation of Markov Decision Processes" (1995); Bhatnagar et al.,
     "Natural Actor-Critic Algorithms" (2009), section 6.
     """
-    _require_sizes(num_states=num_states, num_actions=num_actions, num_successors=num_successors)
+    require_sizes(num_states=num_states, num_actions=num_actions, num_successors=num_successors)
     require("num_successors", num_successors, lambda b: b <= num_states, f"at most num_states={num_states}")
     require("reward_law", reward_law, lambda law: law in REWARD_LAWS, f"one of {', '.join(REWARD_LAWS)}")
     _require_discount(discount)
@@ -86,7 +86,7 @@ def random_dense_mdp(
     Raises:
       ValueError: if an argument is out of range.
     """
-    _require_sizes(num_states=num_states, num_actions=num_actions)
+    require_sizes(num_states=num_states, num_actions=num_actions)
     require("low", (low, high), lambda bounds: bounds[0] <= bounds[1], "at most `high`")
     _require_discount(discount)
     row_key, reward_key = jax.random.split(key)
@@ -123,7 +123,7 @@ def random_tree(
     Raises:
       ValueError: if an argument is out of range.
     """
-    _require_sizes(depth=depth, num_actions=num_actions, num_outcomes=num_outcomes)
+    require_sizes(depth=depth, num_actions=num_actions, num_outcomes=num_outcomes)
     require("low", (low, high), lambda bounds: bounds[0] <= bounds[1], "at most `high`")
     _require_discount(discount)
     fan_out = num_actions * num_outcomes
@@ -142,6 +142,78 @@ def random_tree(
         terminal=is_leaf[:, 0],
         successors=children.reshape(shape),
     )
+
+
+def river_swim(num_states: int = 6, discount: float | Array = 0.95) -> FiniteMDP:
+    """A chain against the current: little is paid at the near end, much at the far one, and few steps lead there.
+
+    Action 0 swims left and always arrives. Action 1 swims right: from the states between it moves on with probability
+    0.3, stays with 0.6 and is carried left with 0.1; from the first it moves on with 0.3, from the last it stays with
+    0.3 and is carried left with 0.7. Action 0 in the first state is paid 0.0005, swimming right and staying in the last
+    state 1. Episodes start in the second or the third state.
+
+    Args:
+      num_states: S, static, at least 3; 6 as published.
+      discount: gamma in (0, 1], per step.
+
+    Returns:
+      A dense MDP, `[S, 2, S]`, whose rewards `[S, 2, S]` are those of the paper divided by the largest.
+
+    Raises:
+      ValueError: if an argument is out of range.
+
+    Source: Strehl and Littman, "An Analysis of Model-Based Interval Estimation for Markov Decision Processes" (2008),
+    section 5.
+    """
+    require_sizes(num_states=num_states)
+    require("num_states", num_states, lambda s: s >= 3, "an integer of at least 3")
+    _require_discount(discount)
+    states = jnp.arange(num_states)
+    left, right = jnp.maximum(states - 1, 0), jnp.minimum(states + 1, num_states - 1)
+    rows = jnp.zeros((num_states, 2, num_states))
+    rows = rows.at[states, 0, left].set(1)
+    rows = (
+        rows.at[states, 1, right]
+        .add(0.3)
+        .at[states[1:-1], 1, states[1:-1]]
+        .add(0.6)
+        .at[states[1:], 1, left[1:]]
+        .add(0.1)
+    )
+    # The banks: nothing is carried left of the first state, and the last is the hardest to stay in.
+    rows = rows.at[0, 1, 0].add(0.7).at[-1, 1, -2].add(0.6)
+    rewards = jnp.zeros_like(rows).at[0, 0, 0].set(0.0005).at[-1, 1, -1].set(1)
+    return _process(rows, rewards, discount)._replace(initial=jnp.zeros(num_states).at[1:3].set(0.5))
+
+
+def random_rows(
+    key: PRNGKeyArray, shape: tuple[int, ...], num_states: int, num_successors: int | None = None
+) -> Float[Array, "*shape S"]:
+    """Distributions over states, uniform in the simplex over all of them, or over a uniform subset of a few.
+
+    Args:
+      key: for everything.
+      shape: of the batch, static.
+      num_states: S, static.
+      num_successors: the size of the subset, at most S, static; None for all states.
+
+    Raises:
+      ValueError: if `num_successors` is less than 1 or more than S.
+    """
+    if num_successors is None:
+        return _simplex_rows(key, (*shape, num_states))
+    require_sizes(num_successors=num_successors)
+    require("num_successors", num_successors, lambda b: b <= num_states, f"at most num_states={num_states}")
+    row_key, subset_key = jax.random.split(key)
+    subsets = _subsets(subset_key, shape, num_states, num_successors)
+    weights = _simplex_rows(row_key, (*shape, num_successors))
+    return jnp.put_along_axis(jnp.zeros((*shape, num_states), weights.dtype), subsets, weights, axis=-1, inplace=False)
+
+
+def require_sizes(**sizes: int) -> None:
+    """Refuses sizes that are no integers of at least 1, by their names."""
+    for argument, size in sizes.items():
+        require(argument, size, is_count, "an integer of at least 1")
 
 
 def _process(
@@ -171,7 +243,7 @@ def _simplex_rows(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..
 def _subsets(key: PRNGKeyArray, rows: tuple[int, ...], n: int, k: int) -> Int[Array, "... k"]:
     """Uniform subsets of k of n numbers, `[*rows, k]`, in memory for k: Floyd's algorithm (Bentley and Floyd, 1987)."""
     last = jnp.arange(n - k, n, dtype=jnp.int32)
-    draws = jax.random.randint(key, (*rows, k), 0, last + 1)
+    draws = jax.random.randint(key, (*rows, k), 0, last + 1, jnp.int32)
 
     def choose(i: Array, chosen: Array) -> Array:
         drawn = draws[..., i]
@@ -179,11 +251,6 @@ def _subsets(key: PRNGKeyArray, rows: tuple[int, ...], n: int, k: int) -> Int[Ar
         return chosen.at[..., i].set(jnp.where(is_taken, last[i], drawn))
 
     return jax.lax.fori_loop(0, k, choose, jnp.full((*rows, k), -1, jnp.int32))
-
-
-def _require_sizes(**sizes: int) -> None:
-    for argument, size in sizes.items():
-        require(argument, size, is_count, "an integer of at least 1")
 
 
 def _require_discount(discount: float | Array) -> None:
