@@ -54,7 +54,7 @@ def test_the_mixture_pays_for_being_in_the_last_state_at_the_end():
     process = LinearMixtureProcess(num_states=3, horizon=4, process_seed=2)
     stepped = play(process, jnp.ones((4, process.mdp.num_states), jnp.int32), 2000)
     chain = np.asarray(transition_probabilities(process.mixture))[:, 1]
-    at_the_end = np.linalg.matrix_power(chain, 3)[0, -1]
+    at_the_end = float(np.linalg.matrix_power(chain, 3)[0, -1])
     returns = np.asarray(jnp.sum(stepped.rewards, axis=0))
     assert 0.01 < at_the_end < 0.99
     assert returns.mean() == pytest.approx(at_the_end, abs=4 * (at_the_end * (1 - at_the_end) / 2000) ** 0.5)
