@@ -19,7 +19,7 @@ from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, strong_types
 from jaxrl_sparse.environments import make as make_environment
 from jaxrl_sparse.quality_diversity import AutoencoderConfig, controller_problem
 from jaxrl_sparse.runner import plots
-from jaxrl_sparse.runner.catalogue import hidden_sizes_for
+from jaxrl_sparse.runner.binding import hidden_sizes_for
 
 # Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom.
 STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)

@@ -18,7 +18,7 @@ from experiments import record
 from jaxrl_sparse.base import strong_types
 from jaxrl_sparse.environments import make
 from jaxrl_sparse.quality_diversity import controller_problem
-from jaxrl_sparse.runner.catalogue import hidden_sizes_for
+from jaxrl_sparse.runner.binding import hidden_sizes_for
 
 COMMAND = "python -m experiments.benchmarks.environment_speed"
 REPETITIONS = 5

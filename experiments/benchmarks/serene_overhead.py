@@ -25,7 +25,7 @@ from jaxrl_sparse.base import EVALUATIONS, strong_types
 from jaxrl_sparse.environments import make
 from jaxrl_sparse.quality_diversity import SereneConfig, controller_problem, serene
 from jaxrl_sparse.quality_diversity.serene import generations_per_chunk
-from jaxrl_sparse.runner.catalogue import hidden_sizes_for
+from jaxrl_sparse.runner.binding import hidden_sizes_for
 
 COMMAND = "python -m experiments.benchmarks.serene_overhead"
 CONFIG = SereneConfig()

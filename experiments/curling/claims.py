@@ -24,7 +24,7 @@ from jaxrl_sparse.quality_diversity import (
     random_search,
 )
 from jaxrl_sparse.quality_diversity.novelty_search import discoveries
-from jaxrl_sparse.runner.catalogue import hidden_sizes_for
+from jaxrl_sparse.runner.binding import hidden_sizes_for
 
 SEARCHES = {
     "novelty_search": (novelty_search, NoveltySearchConfig()),

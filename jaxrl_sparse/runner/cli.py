@@ -18,7 +18,7 @@ import jax
 import tyro
 
 from jaxrl_sparse.base import require
-from jaxrl_sparse.runner import catalogue
+from jaxrl_sparse.runner import binding, catalogue
 
 FUSION_FLAG = "xla_cpu_experimental_ynn_fusion_type"
 
@@ -213,7 +213,7 @@ def run_command(arguments: list[str]) -> int:
     return conclude(directory, result)
 
 
-def run_arguments(algorithm: str, system: catalogue.System) -> type:
+def run_arguments(algorithm: str, system: binding.System) -> type:
     """The dataclass of all arguments of `run ALGORITHM`: those of every run, and the fields of its configuration."""
     # Fields stand by their names, those of a configuration inside of it behind its name: two may be alike.
     config = Annotated[system.config, tyro.conf.arg(name="")]

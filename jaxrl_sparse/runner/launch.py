@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxrl_sparse.base import PyTree, require, strong_types
-from jaxrl_sparse.runner import catalogue, checkpoints, run_directory
+from jaxrl_sparse.runner import binding, catalogue, checkpoints, run_directory
 from jaxrl_sparse.runner.loggers import Log, jsonl_logger, tensorboard_logger
 from jaxrl_sparse.runner.loop import COUNTED, START, Make, Position, Row, finite, initialize, require_pace, run_loop
 from jaxrl_sparse.runner.progress import duration, progress
@@ -38,7 +38,7 @@ class Result(NamedTuple):
     position: Position
     interrupted: signal.Signals | None
     rows: list[Row]
-    task: catalogue.Task
+    task: binding.Task
     evaluation: Row | None = None
 
 
@@ -53,8 +53,8 @@ class Session(NamedTuple):
       directory: where to write, None for nowhere.
     """
 
-    system: catalogue.System
-    task: catalogue.Task
+    system: binding.System
+    task: binding.Task
     config: Any
     description: dict[str, Any]
     directory: Path | None
@@ -96,7 +96,7 @@ def run(
       environment_options: keyword arguments of `make`.
       hidden_sizes: widths of the policy's hidden layers; None for those that the environment is published with.
       problem_options: what the algorithm sees of the environment, where that is a choice: see
-        `catalogue.PROBLEM_OPTIONS`.
+        `binding.PROBLEM_OPTIONS`.
       stream: a text stream that progress is shown on; None for standard error.
       **pace: `save_seconds`, `chunk_seconds` and `max_updates` of `run_loop`.
 
@@ -215,7 +215,7 @@ def evaluate(make: Make, config: Any, inputs: PyTree, state: PyTree, key: jax.Ar
     return make(config, inputs).evaluate(state, key)
 
 
-def check_budget(system: catalogue.System, task: catalogue.Task, config: Any, budget: int) -> None:
+def check_budget(system: binding.System, task: binding.Task, config: Any, budget: int) -> None:
     """Refuses a budget that ends before the first update does, or that the configuration has no room for."""
     smallest = task.smallest_budget(config)
     word = system.budget_word.replace("_", " ")

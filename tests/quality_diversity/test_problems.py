@@ -9,7 +9,7 @@ from jaxrl_sparse.environments.planar.point_2d import Point2D
 from jaxrl_sparse.networks.genomes import feedforward
 from jaxrl_sparse.quality_diversity.kinematic_arm import arm_problem
 from jaxrl_sparse.quality_diversity.problems import controller_problem, genome_box, random_genomes
-from jaxrl_sparse.runner.catalogue import DEFAULT_HIDDEN_SIZES
+from jaxrl_sparse.runner.binding import DEFAULT_HIDDEN_SIZES
 
 
 @pytest.fixture(scope="module")

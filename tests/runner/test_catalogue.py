@@ -6,7 +6,7 @@ from compilation import QUICK_TO_COMPILE
 
 from jaxrl_sparse.environments import names
 from jaxrl_sparse.quality_diversity import MapElitesConfig, NoveltySearchConfig
-from jaxrl_sparse.runner import catalogue
+from jaxrl_sparse.runner import binding, catalogue
 
 
 def test_binding_twice_gives_the_same_make_so_that_nothing_compiles_twice():
@@ -49,9 +49,9 @@ def test_stock_agents_are_given_the_whole_objective():
 
 def test_published_widths_of_every_environment_of_ours():
     others = {"curling": (5, 5, 5), "ant-maze": (10, 10, 10)}
-    planar = set(catalogue.DEFAULT_HIDDEN_SIZES)
+    planar = set(binding.DEFAULT_HIDDEN_SIZES)
     assert planar < set(names())
-    assert {name: catalogue.hidden_sizes_for(name) for name in planar} == {**dict.fromkeys(planar, (5, 5)), **others}
+    assert {name: binding.hidden_sizes_for(name) for name in planar} == {**dict.fromkeys(planar, (5, 5)), **others}
     # A learner's widths are a field of its configuration.
     assert catalogue.bind("dqn", "two-stage", (), ())[0].hidden_sizes_for is None
 

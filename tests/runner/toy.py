@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS, Algorithm, config, require
-from jaxrl_sparse.runner import catalogue, cli
+from jaxrl_sparse.runner import binding, catalogue, cli
 
 CAPACITY = 32
 
@@ -94,11 +94,11 @@ def check_budget(config, budget):
     require("hill", budget, lambda evaluations: evaluations <= 10**12, "at most 10^12 evaluations")
 
 
-TASK = catalogue.Task(make, INPUTS, ENVIRONMENT, lambda config: 2 * config.population_size, check_budget, discoveries)
+TASK = binding.Task(make, INPUTS, ENVIRONMENT, lambda config: 2 * config.population_size, check_budget, discoveries)
 
 
 def load():
-    return catalogue.System(
+    return binding.System(
         ToyConfig, "max_reward", EVALUATIONS, 80, lambda *words: TASK, hidden_sizes_for=lambda name: (), evaluates=True
     )
 
