@@ -1,5 +1,17 @@
 """Finite Markov decision processes as arrays: making them, drawing them, solving them."""
 
+from jaxrl_sparse.finite.coverage import (
+    clip_weights,
+    clipped_concentrability,
+    concentrability,
+    coverability,
+    coverability_of,
+    density_ratio,
+    effective_sample_size,
+    optimal_coverage_distribution,
+    optimal_coverage_distribution_of,
+    single_policy_concentrability,
+)
 from jaxrl_sparse.finite.episodes import (
     Episodes,
     TransitionCounts,
@@ -10,6 +22,13 @@ from jaxrl_sparse.finite.episodes import (
     sample_episodes,
 )
 from jaxrl_sparse.finite.episodic import EpisodicMDP, episodic, episodic_mdp, layered
+from jaxrl_sparse.finite.episodic_generators import (
+    binary_tree,
+    combination_lock,
+    combination_locks,
+    contextual_bandit,
+    random_episodic_mdp,
+)
 from jaxrl_sparse.finite.episodic_solvers import (
     EpisodicSolution,
     backward_induction,
@@ -20,7 +39,18 @@ from jaxrl_sparse.finite.episodic_solvers import (
     occupancy,
     policy_values,
 )
-from jaxrl_sparse.finite.generators import garnet, random_dense_mdp, random_tree
+from jaxrl_sparse.finite.generators import garnet, random_dense_mdp, random_tree, river_swim
+from jaxrl_sparse.finite.linear_mixtures import (
+    HardLinearMixture,
+    LinearMixture,
+    episodic_mixture,
+    hard_linear_mixture,
+    linear_mixture,
+    random_linear_mixture,
+    transition_probabilities,
+    value_features,
+)
+from jaxrl_sparse.finite.linear_programs import OccupancyOptimum, best_occupancy, coverability_program, value_bounds
 from jaxrl_sparse.finite.mdp import (
     FiniteMDP,
     expected_rewards,
@@ -45,15 +75,32 @@ __all__ = [
     "EpisodicSolution",
     "FiniteHorizonSolution",
     "FiniteMDP",
+    "HardLinearMixture",
+    "LinearMixture",
+    "OccupancyOptimum",
     "Solution",
     "TransitionCounts",
     "backward_induction",
     "bellman_errors",
+    "best_occupancy",
+    "binary_tree",
+    "clip_weights",
+    "clipped_concentrability",
+    "combination_lock",
+    "combination_locks",
+    "concentrability",
+    "contextual_bandit",
     "count_transitions",
+    "coverability",
+    "coverability_of",
+    "coverability_program",
+    "density_ratio",
     "discounted_occupancy",
+    "effective_sample_size",
     "empirical_mdp",
     "episodic",
     "episodic_mdp",
+    "episodic_mixture",
     "expected_counts",
     "expected_return",
     "expected_rewards",
@@ -61,19 +108,30 @@ __all__ = [
     "finite_mdp",
     "garnet",
     "greedy_actions",
+    "hard_linear_mixture",
     "layered",
+    "linear_mixture",
     "max_reachability",
     "no_transitions",
     "occupancy",
+    "optimal_coverage_distribution",
+    "optimal_coverage_distribution_of",
     "policy_evaluation",
     "policy_iteration",
     "policy_values",
     "random_dense_mdp",
+    "random_episodic_mdp",
+    "random_linear_mixture",
     "random_tree",
     "return_bounds",
+    "river_swim",
     "sample_episodes",
+    "single_policy_concentrability",
     "stationary_distribution",
     "successor_table",
     "transition_matrix",
+    "transition_probabilities",
+    "value_bounds",
+    "value_features",
     "value_iteration",
 ]

@@ -20,7 +20,7 @@ def combination_lock(code: Int[Array, "H"], num_actions: int = 2, success: float
     State 0 is good and the first one, state 1 is bad. In the good state of layer h the action `code[h]` leads to the
     good state with probability `success` and else to the bad one. The last layer pays 1 to the right action in the good
     state, and nothing else pays, so that `J* = success^(H - 1)`. Random actions find the reward once in A^H episodes or
-    more; the coverability of the greedy policies of all locks is at most 2.8 with two actions and success 0.9.
+    more; the coverability of the greedy policies of all locks is 2.8 with two actions and success 0.9.
 
     Args:
       code: `[H]`, the right actions, from 0 to A - 1.

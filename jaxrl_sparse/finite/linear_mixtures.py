@@ -112,18 +112,20 @@ def linear_mixture(
     require("initial_state", initial_state, lambda s: 0 <= int(s) < table.shape[0], f"0 to {table.shape[0] - 1}")
     bound = jnp.linalg.norm(weights) if norm_bound is None else jnp.asarray(norm_bound, dtype)
     mixture = LinearMixture(table, weights, jnp.asarray(initial_state, jnp.int32), bound)
-    # A mixture of terms of either sign is exact to rounding only.
-    rows = transition_probabilities(mixture)
-    require_distributions("transition_probabilities", jnp.where(rows > -ROW_TOLERANCE, jnp.maximum(rows, 0), rows))
     if not any(isinstance(leaf, Tracer) for leaf in mixture):
-        largest = float(_largest_value_features(np.asarray(table, np.float64)).max())
+        kernels, true = np.asarray(table, np.float64), np.asarray(weights, np.float64)
+        rows = kernels @ true
+        # A mixture of terms of either sign is exact to rounding only.
+        rows = np.where((rows < 0) & (rows > -ROW_TOLERANCE), 0, rows)
+        require_distributions("transition_probabilities", rows)
+        largest = float(_largest_value_features(kernels).max())
         require(
             "features",
             largest,
             lambda norm: norm <= 1 + ROW_TOLERANCE,
             f"||phi_V|| of at most 1; divide features and multiply theta by {largest:.6g}",
         )
-        norm = float(jnp.linalg.norm(weights))
+        norm = float(np.linalg.norm(true))
         require(
             "norm_bound", float(bound), lambda b: b >= norm * (1 - ROW_TOLERANCE), f"at least ||theta||, {norm:.6g}"
         )

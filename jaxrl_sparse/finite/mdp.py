@@ -191,7 +191,7 @@ def return_bounds(mdp: FiniteMDP, num_steps: int) -> tuple[Array, Array]:
     return extreme(jnp.min, jnp.inf), extreme(jnp.max, -jnp.inf)
 
 
-def require_distributions(argument: str, table: Array) -> None:
+def require_distributions(argument: str, table: Array | np.ndarray) -> None:
     """Refuses an array whose rows are no distributions, and names the worst row and its sum.
 
     Args:

@@ -17,7 +17,8 @@ def discounted_occupancy(mdp: FiniteMDP, policy: Array) -> Float[Array, "S A"]:
         d(s, a) = d(s) pi(a | s)
 
     It sums to one, and `E_d[r] = (1 - gamma) V^pi(initial)` where terminal states pay nothing: they are taken to lead
-    to themselves, so that what enters one stays there.
+    to themselves, so that what enters one stays there. What is never reached has exactly zero, as ratios need it: the
+    system is diagonally dominant, and no pivot mixes its rows.
 
     Args:
       mdp: its discount below 1; see `stationary_distribution` for 1.
@@ -42,6 +43,7 @@ def stationary_distribution(mdp: FiniteMDP, policy: Array) -> Float[Array, "S A"
         d(s) = sum over s', a of d(s') pi(a | s') P(s | s', a),   sum d = 1
 
     With several recurrent classes the system is singular and the result no finite numbers, or one of many solutions.
+    Of states that are left for good it is zero to rounding, of either sign.
 
     Args:
       mdp: terminal states lead to themselves, as in `discounted_occupancy`.

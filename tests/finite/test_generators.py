@@ -8,8 +8,10 @@ from compilation import QUICK_TO_COMPILE
 from environments.probes import assert_trees_close
 from scipy import stats
 
-from jaxrl_sparse.finite.generators import garnet, random_dense_mdp, random_tree
+from jaxrl_sparse.finite.generators import garnet, random_dense_mdp, random_rows, random_tree, river_swim
 from jaxrl_sparse.finite.mdp import finite_mdp
+from jaxrl_sparse.finite.occupancy import stationary_distribution
+from jaxrl_sparse.finite.solvers import policy_iteration
 
 
 def quick(generate):
@@ -108,8 +110,39 @@ def test_a_tree_has_one_way_to_every_node():
     assert set(np.unique(rewards[~terminal])) == {-2, -1, 0, 1} and (rewards[terminal] == 0).all()
 
 
+def test_rows_of_a_few_states():
+    """Uniform subsets and uniform weights: every state is held in two of five rows, with one half of the row."""
+    rows = np.asarray(quick(lambda key: random_rows(key, (40, 50), 5, 2))(jax.random.key(9))).reshape(-1, 5)
+    np.testing.assert_array_equal((rows > 0).sum(-1), np.full(2000, 2))
+    np.testing.assert_allclose(rows.sum(-1), np.ones(2000), rtol=1e-6)
+    assert stats.chisquare(np.unique(rows > 0, axis=0, return_counts=True)[1]).pvalue > 1e-4
+    for column in rows.T:
+        assert stats.kstest(column[column > 0], "uniform").pvalue > 1e-4
+    assert random_rows(jax.random.key(9), (), 3).shape == (3,)
+
+
+def test_a_river_by_hand():
+    mdp = quick(lambda: river_swim(4))()
+    left = np.eye(4)[[0, 0, 1, 2]]
+    right = [[0.7, 0.3, 0, 0], [0.1, 0.6, 0.3, 0], [0, 0.1, 0.6, 0.3], [0, 0, 0.7, 0.3]]
+    np.testing.assert_allclose(mdp.probabilities, np.stack([left, right], axis=1), atol=1e-7)
+    assert np.asarray(mdp.rewards)[0, 0, 0] == np.float32(0.0005) and np.asarray(mdp.rewards)[3, 1, 3] == 1
+    assert np.count_nonzero(mdp.rewards) == 2
+    finite_mdp(mdp.probabilities, mdp.rewards, mdp.discount, initial=mdp.initial)
+    np.testing.assert_array_equal(mdp.initial, [0, 0.5, 0.5, 0])
+
+
+def test_a_river_is_swum_up():
+    """From every state, as published; by detailed balance each state is held thrice as often as the one before."""
+    mdp = quick(river_swim)()
+    np.testing.assert_array_equal(quick(policy_iteration)(mdp).actions, np.ones(6))
+    held = np.asarray(quick(stationary_distribution)(mdp, jnp.ones(6, int)))[:, 1]
+    expected = np.array([1, 3, 9, 27, 81, 81 * 3 / 7])
+    np.testing.assert_allclose(held, expected / expected.sum(), rtol=1e-4)
+
+
 def test_the_discount_is_swept():
-    made = jax.vmap(lambda discount: random_dense_mdp(jax.random.key(0), 3, 2, discount))(jnp.array([0.5, 0.9]))
+    made = quick(jax.vmap(lambda discount: random_dense_mdp(jax.random.key(0), 3, 2, discount)))(jnp.array([0.5, 0.9]))
     np.testing.assert_array_equal(made.discount, jnp.array([0.5, 0.9]))
 
 
@@ -122,6 +155,9 @@ def test_the_discount_is_swept():
         (lambda key: garnet(key, 3, 2, 2, 0.9, reward_law="cauchy"), "reward_law: got 'cauchy', takes one of normal"),
         (lambda key: random_dense_mdp(key, 3, 2, 0.9, 1.0, 0.0), r"low: got \(1.0, 0.0\), takes at most `high`"),
         (lambda key: random_tree(key, 0, 2, 2, 0.9), "depth: got 0, takes an integer of at least 1"),
+        (lambda key: random_rows(key, (2,), 3, 4), "num_successors: got 4, takes at most num_states=3"),
+        (lambda key: river_swim(2), "num_states: got 2, takes an integer of at least 3"),
+        (lambda key: river_swim(6, 0.0), r"discount: got 0.0, takes a number in \(0, 1\]"),
         (lambda key: random_tree(key, 2, 2, 2, 0.9, 3, 1), r"low: got \(3, 1\), takes at most `high`"),
     ],
 )
