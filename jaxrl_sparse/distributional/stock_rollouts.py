@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.distributional.stock_value_iteration import StockGrid, lookup
 from jaxrl_sparse.finite.mdp import FiniteMDP, successor_table
+from jaxrl_sparse.numerics.inverse_cdf import cumulative_weights, index_below
 
 
 class StockEpisodes(NamedTuple):
@@ -63,7 +64,7 @@ def rollout_stock_policy(
     )
     by_step = actions.ndim == num_axes + 1
     batch = initial_stocks.shape[0]
-    following, cumulative = successor_table(mdp), jnp.cumsum(mdp.probabilities, axis=-1)
+    following, cumulative = successor_table(mdp), cumulative_weights(mdp.probabilities)
     first_key, key = jax.random.split(key)
     # log 0 is -inf: a state that cannot be first never is.
     states = jax.random.categorical(first_key, jnp.log(mdp.initial), shape=(batch,)).astype(jnp.int32)
@@ -78,10 +79,7 @@ def rollout_stock_policy(
         active = ~mdp.terminal[states]
         table = actions[t] if by_step else actions
         chosen = lookup(table, stocks, states, held)
-        # The last outcome takes what rounding leaves of one, if it can happen at all.
-        passed = jnp.sum(uniform[:, None] >= cumulative[states, chosen], axis=-1)
-        possible = jnp.sum(cumulative[states, chosen] < cumulative[states, chosen][:, -1:], axis=-1)
-        b = jnp.minimum(passed, possible)
+        b = index_below(uniform, cumulative[states, chosen])
         paid = mdp.rewards[states, chosen, 0 if mdp.rewards_are_shared else b]
         moves = rows(active, paid)
         returns = returns + jnp.where(moves, scale * paid, 0)

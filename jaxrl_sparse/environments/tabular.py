@@ -12,6 +12,7 @@ from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.environments import spaces
 from jaxrl_sparse.environments.base import Environment, EnvironmentParams, EnvironmentState
 from jaxrl_sparse.finite.mdp import FiniteMDP, successor_table
+from jaxrl_sparse.numerics.inverse_cdf import cumulative_weights, index_below
 
 
 @struct.dataclass
@@ -121,10 +122,7 @@ class TabularEnvironment(Environment[TabularState, TabularParams]):
 
 
 def _draw(key: PRNGKeyArray, weights: Float[Array, "N"]) -> Int[Array, ""]:
-    """An index by the inverse CDF; never one of weight zero, although the sum may miss one by rounding."""
-    cumulative = jnp.cumsum(weights)
-    threshold = jax.random.uniform(key, dtype=weights.dtype) * cumulative[-1]
-    return jnp.sum(cumulative <= threshold, dtype=jnp.int32)
+    return index_below(jax.random.uniform(key, dtype=weights.dtype), cumulative_weights(weights))
 
 
 def _one_hot(state: Int[Array, ""], mdp: FiniteMDP) -> Float[Array, "S"]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.finite.episodic import EpisodicMDP
 from jaxrl_sparse.finite.occupancy import action_probabilities
+from jaxrl_sparse.numerics.inverse_cdf import cumulative_weights, index_below
 
 
 class Episodes(NamedTuple):
@@ -119,10 +120,4 @@ def empirical_mdp(counts: TransitionCounts, initial: Float[Array, "S"]) -> Episo
 
 
 def _draw(weights: Float[Array, "K N"], uniforms: Float[Array, "K"]) -> Int[Array, "K"]:
-    """Indices by the inverse CDF, and never one of weight zero.
-
-    A sum that is made in parts may grow by rounding where a weight is zero, or be largest there: those are left out.
-    """
-    cumulative = jnp.where(weights > 0, jnp.cumsum(weights, axis=-1), 0)
-    thresholds = uniforms * jnp.max(cumulative, axis=-1)
-    return jnp.argmax(cumulative > thresholds[:, None], axis=-1).astype(jnp.int32)
+    return index_below(uniforms, cumulative_weights(weights))

@@ -10,7 +10,6 @@ from finite.enumeration import paths
 from scipy import stats
 
 from jaxrl_sparse.finite.episodes import (
-    _draw,
     count_transitions,
     empirical_mdp,
     expected_counts,
@@ -78,34 +77,6 @@ def test_a_deterministic_policy_is_followed(mdp):
     certain = jnp.asarray(np.eye(2)[np.asarray(actions)], jnp.float32)
     assert_trees_close(SAMPLE(jax.random.key(3), mdp, certain, NUM_EPISODES), episodes)
     assert (SAMPLE(jax.random.key(4), mdp, actions, NUM_EPISODES).states != episodes.states).any()
-
-
-def test_no_weight_of_zero_is_drawn_where_sums_go_astray():
-    """Sums of many terms are made in parts: some grow where a weight is zero, and some fall.
-
-    Uniform numbers are chosen for which the plain inverse CDF draws what cannot happen.
-    """
-    rng = np.random.default_rng(0)
-    weights = rng.dirichlet(np.ones(1000), size=400).astype(np.float32)
-    weights[rng.random(weights.shape) < 0.4] = 0
-    sums = np.asarray(jnp.cumsum(jnp.asarray(weights), axis=-1))
-    grows = (np.diff(sums, axis=-1) > 0) & (weights[:, 1:] == 0)
-    rows, places = np.nonzero(grows)
-    assert len(rows) > 10, "the sums are exact here: nothing to test"
-    uniforms = sums[rows, places] / sums[rows, -1]
-    drawn = np.asarray(quick(_draw)(jnp.asarray(weights[rows]), jnp.asarray(uniforms)))
-    assert (weights[rows, drawn] > 0).all()
-    # And at both ends.
-    ends = jnp.array([0.0, 1 - 2**-24], jnp.float32)
-    np.testing.assert_array_equal(_draw(jnp.array([[0.0, 0.4, 0.6, 0.0]] * 2), ends), [1, 2])
-
-
-def test_draws_are_the_inverse_of_the_distribution_function():
-    weights = jnp.array([[0.25, 0.0, 0.5, 0.25]] * 5)
-    uniforms = jnp.array([0.0, 0.24, 0.25, 0.74, 0.76])
-    np.testing.assert_array_equal(_draw(weights, uniforms), [0, 0, 2, 2, 3])
-    # Weights need not sum to one.
-    np.testing.assert_array_equal(_draw(4 * weights, uniforms), [0, 0, 2, 2, 3])
 
 
 def test_counts_are_those_of_a_loop(mdp):
