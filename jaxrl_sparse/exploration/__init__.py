@@ -1,6 +1,24 @@
-"""Exploration where rewards are sparse: bonuses for what is new, as transformations that any learner takes."""
+"""Exploration where rewards are sparse, or not there yet: bonuses, entropy, optimism, plans for any reward."""
 
 from jaxrl_sparse.exploration.counts import box_cells, count_bonus, hash_cells
+from jaxrl_sparse.exploration.densities import DensityModel, box_density, cell_density, gaussian_mixture, histogram
+from jaxrl_sparse.exploration.epsilon_greedy import EpsilonGreedyConfig, epsilon_greedy
+from jaxrl_sparse.exploration.max_entropy import (
+    MaxEntropyConfig,
+    entropy,
+    entropy_bonus,
+    entropy_gradient,
+    guarantee,
+    max_entropy,
+    smoothed_entropy,
+)
+from jaxrl_sparse.exploration.policy_mixtures import (
+    PolicyMixture,
+    conditional_gradient,
+    frank_wolfe_step,
+    mixture_distribution,
+    state_distribution,
+)
 from jaxrl_sparse.exploration.rnd import (
     DistillationState,
     RNDConfig,
@@ -10,17 +28,51 @@ from jaxrl_sparse.exploration.rnd import (
     rnd_streams,
 )
 from jaxrl_sparse.exploration.rnd_ppo import RNDPPOConfig, rnd_ppo
+from jaxrl_sparse.exploration.skills import SkillEnvironment, split_skill
+from jaxrl_sparse.exploration.smm_ppo import SMMPPOConfig, smm_ppo
+from jaxrl_sparse.exploration.state_marginal_matching import SMMConfig, divergence, skill_rewards, smm, smm_reward
+from jaxrl_sparse.exploration.ucb_vi import UCBVIConfig, ucb_vi
 
 __all__ = [
+    "DensityModel",
     "DistillationState",
+    "EpsilonGreedyConfig",
+    "MaxEntropyConfig",
+    "PolicyMixture",
     "RNDConfig",
     "RNDPPOConfig",
+    "SMMConfig",
+    "SMMPPOConfig",
+    "SkillEnvironment",
+    "UCBVIConfig",
     "box_cells",
+    "box_density",
+    "cell_density",
+    "conditional_gradient",
     "count_bonus",
     "distillation_bonus",
     "distillation_loss",
+    "divergence",
+    "entropy",
+    "entropy_bonus",
+    "entropy_gradient",
+    "epsilon_greedy",
+    "frank_wolfe_step",
+    "gaussian_mixture",
+    "guarantee",
     "hash_cells",
+    "histogram",
+    "max_entropy",
+    "mixture_distribution",
     "rnd",
     "rnd_ppo",
     "rnd_streams",
+    "skill_rewards",
+    "smm",
+    "smm_ppo",
+    "smm_reward",
+    "smoothed_entropy",
+    "split_skill",
+    "state_distribution",
+    "ucb_vi",
 ]

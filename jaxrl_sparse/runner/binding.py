@@ -160,10 +160,7 @@ def learning(
         def bind(environment_name, environment_options, hidden_sizes, problem_options):
             del hidden_sizes
             environment = environments.make(environment_name, **environment_options)
-            for option in problem_options:
-                takes = f"one of {', '.join(known)}" if known else "none for this algorithm"
-                require("problem option", option, lambda name: name in known, takes)
-            chosen = {**known, **problem_options}
+            chosen = chosen_options(known, problem_options)
 
             def make(config, params):
                 return factory(config, environment, params, **chosen)
@@ -195,8 +192,7 @@ def submodular(config_name: str, budget: int) -> Callable[[], System]:
         def bind(environment_name, environment_options, hidden_sizes, problem_options):
             del hidden_sizes
             environment = environments.make(environment_name, **environment_options)
-            for option in problem_options:
-                require("problem option", option, lambda _: False, "none for this algorithm")
+            chosen_options({}, problem_options)
 
             def make(config, params):
                 return module.grid_subpo(config, environment, params)
@@ -214,6 +210,18 @@ def submodular(config_name: str, budget: int) -> Callable[[], System]:
         return System(config_class, "episode_return", ENVIRONMENT_STEPS, budget, bind, evaluates=True)
 
     return load
+
+
+def chosen_options(known: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a problem: those that are known with their defaults, and those given in their place.
+
+    Raises:
+      ValueError: if one is given that is not known.
+    """
+    takes = f"one of {', '.join(known)}" if known else "none for this algorithm"
+    for option in given:
+        require("problem option", option, lambda name: name in known, takes)
+    return {**known, **given}
 
 
 def hidden_sizes_for(environment: str) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from jaxrl_sparse.runner.binding import (
     stock_agent,
     submodular,
 )
+from jaxrl_sparse.runner.exact_binding import episode_steps, exact, mdp, mixture_steps, process
 
 
 class Entry(NamedTuple):
@@ -91,6 +92,33 @@ ALGORITHMS = {
     "rnd-ppo": Entry(
         "PPO with a second stream of rewards for what is new: random network distillation (Burda et al., 2019)",
         learning(learner("rnd_ppo", "RNDPPOConfig", "exploration.rnd_ppo"), 500_000),
+    ),
+    "smm-ppo": Entry(
+        "PPO that visits states as often as a target says: state-marginal matching, with skills (Lee et al., 2019)",
+        learning(learner("smm_ppo", "SMMPPOConfig", "exploration.smm_ppo"), 500_000),
+    ),
+    "smm": Entry(
+        "the mixture of policies nearest to a distribution of states, exact, on a finite process (Lee et al., 2019)",
+        exact(learner("smm", "SMMConfig", "exploration.state_marginal_matching"), 10_000, mdp, mixture_steps, "kl"),
+    ),
+    "max-entropy": Entry(
+        "the mixture of policies of the largest entropy of states, by Frank-Wolfe (Hazan et al., 2019)",
+        exact(
+            learner("max_entropy", "MaxEntropyConfig", "exploration.max_entropy"), 10_000, mdp, mixture_steps, "entropy"
+        ),
+    ),
+    "ucb-vi": Entry(
+        "optimism by bonuses on counts, in a finite process (Azar et al., 2017)",
+        exact(learner("ucb_vi", "UCBVIConfig", "exploration.ucb_vi"), 5_000, process, episode_steps),
+    ),
+    "epsilon-greedy": Entry(
+        "plans on what it counted and dithers: the control of provable exploration",
+        exact(
+            learner("epsilon_greedy", "EpsilonGreedyConfig", "exploration.epsilon_greedy"),
+            5_000,
+            process,
+            episode_steps,
+        ),
     ),
     "actor-critic": Entry(
         "policy gradient with generalised advantages, REINFORCE by configuration (Williams, 1992; Mnih et al., 2016)",

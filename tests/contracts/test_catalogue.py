@@ -66,12 +66,12 @@ def learner_toy(marks=(), **fields):
     return Toy(fields, faster, parts, marks, "gamble", ())
 
 
-def policy_toy(memory_size=0, **fields):
-    """A learner from its own policy's experience of Gamble, in pieces that cut episodes."""
+def policy_toy(memory_size=0, learner=ON_POLICY, within="", **fields):
+    """A learner from its own policy's experience of Gamble, in pieces that cut episodes; `within` a larger state."""
     network = PolicyNetworkConfig(hidden_sizes=(6,), memory_size=memory_size)
-    parts = (".key", ".rollout.key", ".params['head']['params']['kernel']")
-    faster = {"learner": dataclasses.replace(ON_POLICY, learning_rate=0.1)}
-    return Toy({"network": network, "learner": ON_POLICY, **fields}, faster, parts, SLOW, "gamble", ())
+    parts = tuple(within + part for part in (".key", ".rollout.key", ".params['head']['params']['kernel']"))
+    faster = {"learner": dataclasses.replace(learner, learning_rate=0.1)}
+    return Toy({"network": network, "learner": learner, **fields}, faster, parts, SLOW, "gamble", ())
 
 
 def walk_toy(marks=(), **fields):
@@ -79,6 +79,11 @@ def walk_toy(marks=(), **fields):
     fields = {"num_trajectories": 8, "hidden_sizes": (4,), "num_evaluation_episodes": 4, **fields}
     parts = (".key", ".params['torso']['layers_0']['kernel']")
     return Toy(fields, {"learning_rate": 0.1}, parts, marks, "two-rooms", ())
+
+
+def round_toy(fields, swept, environment="combination-lock", marks=SLOW):
+    """A learner of a finite process, two episodes a round; only its key is drawn."""
+    return Toy({"episodes_per_round": 2, **fields}, swept, (".key",), marks, environment, ())
 
 
 SEARCH_FIELDS = {field.name: getattr(SEARCH, field.name) for field in dataclasses.fields(SEARCH)}
@@ -133,6 +138,19 @@ TOYS = {
         num_minibatches=2, bonus=RNDConfig(target_sizes=(4,), predictor_sizes=(4,), num_features=3, num_minibatches=2)
     ),
     "actor-critic": policy_toy(),
+    "smm-ppo": policy_toy(
+        learner=dataclasses.replace(ON_POLICY, normalize_observations=False),
+        within=".learner",
+        num_minibatches=2,
+        num_snapshots=3,
+        snapshot_period=2,
+    ),
+    "smm": Toy({"num_policies": 6}, {"sigma": 0.1}, (".key", ".mixture.policies"), SLOW, "ring", ()),
+    "max-entropy": Toy(
+        {"num_policies": 6, "num_episodes": 8}, {"sigma": 0.1}, (".key", ".mixture.policies"), (), "ring", ()
+    ),
+    "ucb-vi": round_toy({"num_rounds": 6}, {"scale": 0.001}),
+    "epsilon-greedy": round_toy({}, {"epsilon": 0.9}),
     "dqn": learner_toy(marks=SLOW),
     "qr-dqn": learner_toy(num_quantiles=5, marks=SLOW),
     "c51": learner_toy(num_atoms=11, high=5.0, marks=SLOW),

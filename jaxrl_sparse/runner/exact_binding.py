@@ -1,0 +1,134 @@
+"""How methods for finite processes are bound: they take an environment's arrays, and not the environment.
+
+Each loader returns a function that imports the algorithm and makes its `System`, as those of `binding`.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxrl_sparse.base import ENVIRONMENT_STEPS, PyTree, require
+from jaxrl_sparse.runner.binding import System, Task, chosen_options
+
+
+def exact(
+    load_factory: Callable[[], tuple[Callable[..., Any], type]],
+    budget: int,
+    arrays: Callable[..., tuple[PyTree, ...]],
+    steps: Callable[..., int],
+    headline: str = "episode_return",
+    **known: Any,
+) -> Callable[[], System]:
+    """The loader of a method `factory(config, *arrays)` on what an environment is as arrays.
+
+    Args:
+      load_factory: imports the factory and the class of its configuration.
+      budget: environment steps by default.
+      arrays: `arrays(environment, **options)`, the factory's further arguments; refuses an environment that has none.
+      steps: `steps(config, *arrays)`, environment steps of an update.
+      headline: the metric to show while it runs.
+      **known: the problem options that `arrays` takes, with their defaults.
+    """
+
+    def load():
+        environments = importlib.import_module("jaxrl_sparse.environments")
+        factory, config_class = load_factory()
+
+        def bind(environment_name, environment_options, hidden_sizes, problem_options):
+            del hidden_sizes
+            environment = environments.make(environment_name, **environment_options)
+            inputs = arrays(environment, **chosen_options(known, problem_options))
+
+            def make(config, inputs):
+                return factory(config, *inputs)
+
+            return Task(
+                make,
+                inputs,
+                environment,
+                lambda config: steps(config, *inputs),
+                lambda config, steps: None,
+                None,
+            )
+
+        return System(config_class, headline, ENVIRONMENT_STEPS, budget, bind, evaluates=True)
+
+    return load
+
+
+def episode_steps(config: Any, true: Any) -> int:
+    """Of a round of an episodic learner: K H."""
+    return config.episodes_per_round * true.horizon
+
+
+def mixture_steps(config: Any, known: Any) -> int:
+    """Of one policy more in a mixture: those of its episodes, or a sweep where distributions are exact."""
+    horizon = getattr(known, "horizon", None)
+    sweep = known.num_states * known.num_actions * (horizon or 1)
+    return config.num_episodes * (horizon or config.num_steps) or sweep
+
+
+def process(environment: Any) -> tuple[PyTree, ...]:
+    """The episodic MDP of an environment, or of a finite one its first steps, as many as its time limit."""
+    episodic_module = importlib.import_module("jaxrl_sparse.finite.episodic")
+    known = getattr(environment, "process", None)
+    return (known,) if known is not None else (episodic_module.episodic(_mdp(environment), environment.horizon),)
+
+
+def mdp(environment: Any) -> tuple[PyTree, ...]:
+    """The finite MDP of an environment, or its episodic one where that is what it is made of."""
+    known = getattr(environment, "process", None)
+    return (_mdp(environment) if known is None else known,)
+
+
+def models_and_process(environment: Any) -> tuple[PyTree, ...]:
+    """The class of an environment's candidate models, and the episodic MDP that is the true one."""
+    classes = importlib.import_module("jaxrl_sparse.density_ratio.classes")
+    models = getattr(environment, "models", None)
+    require(
+        "environment", type(environment).__name__, lambda _: models is not None, "one with models: combination-lock"
+    )
+    return classes.model_class(models), environment.process
+
+
+def offline_data(environment: Any, quality: float, num_samples: int, data_seed: int) -> tuple[PyTree, ...]:
+    """The episodic MDP, and transitions of its optimal policy with probability `quality`, else of a uniform one."""
+    module = importlib.import_module("jaxrl_sparse.density_ratio.offline_data")
+    require("quality", quality, lambda share: 0 <= share <= 1, "a number in [0, 1]")
+    (true,) = process(environment)
+    uniform = jax.numpy.full(true.rewards.shape, 1 / true.num_actions, true.rewards.dtype)
+    distribution = module.covering_distribution(true, quality, uniform)
+    return true, module.sample_offline_data(jax.random.key(data_seed), true, distribution, num_samples)
+
+
+def models_and_offline_data(environment: Any, **options: Any) -> tuple[PyTree, ...]:
+    """`models_and_process` and `offline_data` together."""
+    classes, true = models_and_process(environment)
+    return classes, true, offline_data(environment, **options)[1]
+
+
+def mixture(environment: Any) -> tuple[PyTree, ...]:
+    """The linear mixture of an environment, without its rewards."""
+    known = getattr(environment, "mixture", None)
+    require(
+        "environment", type(environment).__name__, lambda _: known is not None, "one with a mixture: linear-mixture"
+    )
+    return (known,)
+
+
+def evaluation_problem(environment: Any, num_transitions: int, uniform_share: float, data_seed: int) -> tuple:
+    """Transitions of a policy that often acts at random, the MDP, and the nearly optimal policy to be evaluated."""
+    module = importlib.import_module("jaxrl_sparse.density_ratio.transition_data")
+    known = _mdp(environment)
+    problem = module.evaluation_problem(jax.random.key(data_seed), known, num_transitions, uniform_share=uniform_share)
+    return problem.data, known, problem.policy
+
+
+def _mdp(environment: Any) -> Any:
+    tabular = importlib.import_module("jaxrl_sparse.environments.tabular")
+    is_scalar = isinstance(environment, tabular.TabularEnvironment) and environment.num_rewards is None
+    takes = "one with finitely many states and scalar rewards, such as garnet"
+    require("environment", type(environment).__name__, lambda _: is_scalar, takes)
+    return environment.mdp
