@@ -12,6 +12,9 @@ from jaxrl_sparse.finite.episodes import TransitionCounts, count_transitions, no
 from jaxrl_sparse.finite.episodic import EpisodicMDP
 from jaxrl_sparse.finite.episodic_solvers import backward_induction, expected_return
 
+# Exact returns that differ by no more than this are the same: float32 of returns of order one.
+SAME_RETURN = 1e-5
+
 
 class Planner(NamedTuple):
     """What chooses the policy of a round.
@@ -51,8 +54,10 @@ def episodic_planning(planner: Planner, mdp: EpisodicMDP, episodes_per_round: in
 
     The metrics of an update are `environment_steps` (K H), `episode_return` (mean of the K episodes), the planner's
     own, and, computed from the MDP and never shown to the planner: `policy_return`, the exact expected return of the
-    round's policy, and `regret`, `K (J* - J(policy))`. `evaluate` is exact and uses no key: `return` is that of the
-    uniform mixture of all policies so far, which is what theory asks to be returned, `last_return` that of the last.
+    round's policy, `regret`, `K (J* - J(policy))`, and `is_optimal`, whether there is none. Where the planner has an
+    `upper_bound` of the return, `optimism_gap` is what it promises too much. `evaluate` is exact and uses no key:
+    `return` is that of the uniform mixture of all policies so far, which is what theory asks to be returned,
+    `last_return` that of the last.
 
     Args:
       planner: see `Planner`.
@@ -63,6 +68,7 @@ def episodic_planning(planner: Planner, mdp: EpisodicMDP, episodes_per_round: in
       ValueError: if K is less than 1.
     """
     require("episodes_per_round", episodes_per_round, is_count, "an integer of at least 1")
+    optimum = jnp.dot(mdp.initial, backward_induction(mdp).values[0], precision=jax.lax.Precision.HIGHEST)
 
     def init(key: PRNGKeyArray) -> EpisodicPlanningState:
         zero = jnp.zeros((), mdp.rewards.dtype)
@@ -73,14 +79,17 @@ def episodic_planning(planner: Planner, mdp: EpisodicMDP, episodes_per_round: in
         policy, memory, metrics = planner.plan(state.counts, state.memory, step)
         episodes = sample_episodes(episode_key, mdp, policy, episodes_per_round)
         policy_return = expected_return(mdp, policy)
-        optimum = jnp.dot(mdp.initial, backward_induction(mdp).values[0], precision=jax.lax.Precision.HIGHEST)
+        regret = episodes_per_round * (optimum - policy_return)
         metrics = {
             ENVIRONMENT_STEPS: jnp.int32(episodes_per_round * mdp.horizon),
             "episode_return": jnp.mean(jnp.sum(episodes.rewards, axis=0)),
             "policy_return": policy_return,
-            "regret": episodes_per_round * (optimum - policy_return),
+            "regret": regret,
+            "is_optimal": (regret <= SAME_RETURN * episodes_per_round).astype(jnp.int32),
             **metrics,
         }
+        if "upper_bound" in metrics:
+            metrics["optimism_gap"] = metrics["upper_bound"] - policy_return
         state = EpisodicPlanningState(
             key,
             count_transitions(state.counts, episodes),

@@ -18,7 +18,21 @@ from jaxrl_sparse.runner.binding import (
     stock_agent,
     submodular,
 )
-from jaxrl_sparse.runner.exact_binding import episode_steps, exact, mdp, mixture_steps, process
+from jaxrl_sparse.runner.exact_binding import (
+    EVALUATION_OPTIONS,
+    OFFLINE_OPTIONS,
+    evaluation_problem,
+    exact,
+    mdp,
+    mixture_steps,
+    models_and_offline_data,
+    models_and_process,
+    offline_data,
+    offline_problem,
+    process,
+    round_steps,
+    transition_steps,
+)
 
 
 class Entry(NamedTuple):
@@ -109,7 +123,7 @@ ALGORITHMS = {
     ),
     "ucb-vi": Entry(
         "optimism by bonuses on counts, in a finite process (Azar et al., 2017)",
-        exact(learner("ucb_vi", "UCBVIConfig", "exploration.ucb_vi"), 5_000, process, episode_steps),
+        exact(learner("ucb_vi", "UCBVIConfig", "exploration.ucb_vi"), 5_000, process, round_steps),
     ),
     "epsilon-greedy": Entry(
         "plans on what it counted and dithers: the control of provable exploration",
@@ -117,7 +131,60 @@ ALGORITHMS = {
             learner("epsilon_greedy", "EpsilonGreedyConfig", "exploration.epsilon_greedy"),
             5_000,
             process,
-            episode_steps,
+            round_steps,
+        ),
+    ),
+    "glow": Entry(
+        "optimism among value functions whose reweighted Bellman errors are small (Amortila et al., 2024)",
+        exact(learner("glow", "GlowConfig", "density_ratio.glow"), 2_000, models_and_process, round_steps),
+    ),
+    "hyglow": Entry(
+        "the same idea with offline data beside its own episodes: H2O with MABO.CR (Amortila et al., 2024)",
+        exact(
+            learner("hyglow", "HyGlowConfig", "density_ratio.hyglow"),
+            2_000,
+            models_and_offline_data,
+            round_steps,
+            **OFFLINE_OPTIONS,
+        ),
+    ),
+    "hy-q": Entry(
+        "H2O with fitted Q iteration: offline data beside its own episodes, in a finite process (Song et al., 2023)",
+        exact(
+            learner("hy_q", "HyQConfig", "density_ratio.fitted_q"), 2_000, offline_data, round_steps, **OFFLINE_OPTIONS
+        ),
+    ),
+    "dual-dice": Entry(
+        "density ratios and the value of a policy from anybody's transitions (Nachum et al., 2019)",
+        exact(
+            learner("dual_dice", "DualDiceConfig", "density_ratio.dice"),
+            3_000_000,
+            evaluation_problem,
+            transition_steps,
+            "value_estimate",
+            **EVALUATION_OPTIONS,
+        ),
+    ),
+    "gen-dice": Entry(
+        "the same by a chi-square divergence, also without a discount (Zhang et al., 2020)",
+        exact(
+            learner("gen_dice", "GenDiceConfig", "density_ratio.dice"),
+            3_000_000,
+            evaluation_problem,
+            transition_steps,
+            "value_estimate",
+            **EVALUATION_OPTIONS,
+        ),
+    ),
+    "algae-dice": Entry(
+        "the best policy that transitions support, from these alone (Nachum et al., 2019)",
+        exact(
+            learner("algae_dice", "AlgaeDiceConfig", "density_ratio.algae_dice"),
+            3_000_000,
+            offline_problem,
+            transition_steps,
+            "value_estimate",
+            **EVALUATION_OPTIONS,
         ),
     ),
     "actor-critic": Entry(

@@ -12,6 +12,10 @@ import jax
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, PyTree, require
 from jaxrl_sparse.runner.binding import System, Task, chosen_options
 
+# What offline data are like, by name and default: see `offline_data` and `evaluation_problem`.
+OFFLINE_OPTIONS = {"quality": 0.5, "num_samples": 400, "data_seed": 0}
+EVALUATION_OPTIONS = {"num_transitions": 10_000, "uniform_share": 0.5, "data_seed": 0}
+
 
 def exact(
     load_factory: Callable[[], tuple[Callable[..., Any], type]],
@@ -58,9 +62,16 @@ def exact(
     return load
 
 
-def episode_steps(config: Any, true: Any) -> int:
-    """Of a round of an episodic learner: K H."""
-    return config.episodes_per_round * true.horizon
+def round_steps(config: Any, *arrays: Any) -> int:
+    """Of a round of an episodic learner: K H, with K = 1 where its configuration has no number of episodes."""
+    true = next(array for array in arrays if hasattr(array, "horizon"))
+    return getattr(config, "episodes_per_round", 1) * true.horizon
+
+
+def transition_steps(config: Any, data: Any, *_: Any) -> int:
+    """Of gradient steps on transitions: how many are drawn for them."""
+    saddle_points = importlib.import_module("jaxrl_sparse.density_ratio.saddle_points")
+    return saddle_points.transitions_per_update(config.solver, data)
 
 
 def mixture_steps(config: Any, known: Any) -> int:
@@ -124,6 +135,11 @@ def evaluation_problem(environment: Any, num_transitions: int, uniform_share: fl
     known = _mdp(environment)
     problem = module.evaluation_problem(jax.random.key(data_seed), known, num_transitions, uniform_share=uniform_share)
     return problem.data, known, problem.policy
+
+
+def offline_problem(environment: Any, **options: Any) -> tuple:
+    """The same transitions and the MDP, for a policy to be found."""
+    return evaluation_problem(environment, **options)[:2]
 
 
 def _mdp(environment: Any) -> Any:

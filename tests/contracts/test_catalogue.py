@@ -8,6 +8,7 @@ import pytest
 from contracts import two_cells
 
 from jaxrl_sparse.base import ENVIRONMENT_STEPS, EVALUATIONS
+from jaxrl_sparse.density_ratio.saddle_points import SaddlePointConfig
 from jaxrl_sparse.exploration.rnd import RNDConfig
 from jaxrl_sparse.learners.on_policy import OnPolicyConfig
 from jaxrl_sparse.learners.policy_networks import PolicyNetworkConfig
@@ -86,6 +87,11 @@ def round_toy(fields, swept, environment="combination-lock", marks=SLOW):
     return Toy({"episodes_per_round": 2, **fields}, swept, (".key",), marks, environment, ())
 
 
+def dice_toy(swept):
+    """An estimator on transitions of a Garnet; only its key, which draws minibatches, is drawn."""
+    return Toy({"solver": SaddlePointConfig(num_gradient_steps=2, batch_size=8)}, swept, (".key",), SLOW, "garnet", ())
+
+
 SEARCH_FIELDS = {field.name: getattr(SEARCH, field.name) for field in dataclasses.fields(SEARCH)}
 # Not too small: loops of a few iterations are unrolled, which compiles for longer than it saves.
 TOYS = {
@@ -151,6 +157,12 @@ TOYS = {
     ),
     "ucb-vi": round_toy({"num_rounds": 6}, {"scale": 0.001}),
     "epsilon-greedy": round_toy({}, {"epsilon": 0.9}),
+    "glow": round_toy({"num_rounds": 6}, {"scale": 1e-4}),
+    "hyglow": Toy({"num_rounds": 6}, {"scale": 10.0}, (".key",), SLOW, "combination-lock", ()),
+    "hy-q": Toy({}, {"unvisited_value": 1.0}, (".key",), SLOW, "combination-lock", ()),
+    "dual-dice": dice_toy({"exponent": 1.5}),
+    "gen-dice": dice_toy({"normalization": 3.0}),
+    "algae-dice": dice_toy({"alpha": 1.0}),
     "dqn": learner_toy(marks=SLOW),
     "qr-dqn": learner_toy(num_quantiles=5, marks=SLOW),
     "c51": learner_toy(num_atoms=11, high=5.0, marks=SLOW),
