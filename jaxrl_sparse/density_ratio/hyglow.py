@@ -115,4 +115,4 @@ def hybrid_clip_rate(
       horizon: H.
       log_term: L, `constants.class_log`.
     """
-    return jnp.sqrt((concentrability + coverability) / (num_rounds * horizon**2 * log_term))
+    return jnp.sqrt((concentrability + coverability) / (float(num_rounds * horizon**2) * log_term))

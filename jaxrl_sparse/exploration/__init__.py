@@ -19,6 +19,16 @@ from jaxrl_sparse.exploration.policy_mixtures import (
     mixture_distribution,
     state_distribution,
 )
+from jaxrl_sparse.exploration.reward_free import (
+    HFUCRLRFEConfig,
+    UCRLRFEConfig,
+    hf_ucrl_rfe,
+    plan,
+    random_rewards,
+    reward_free_evaluate,
+    ucrl_rfe,
+    ucrl_rfe_plus,
+)
 from jaxrl_sparse.exploration.rnd import (
     DistillationState,
     RNDConfig,
@@ -37,6 +47,7 @@ __all__ = [
     "DensityModel",
     "DistillationState",
     "EpsilonGreedyConfig",
+    "HFUCRLRFEConfig",
     "MaxEntropyConfig",
     "PolicyMixture",
     "RNDConfig",
@@ -45,6 +56,7 @@ __all__ = [
     "SMMPPOConfig",
     "SkillEnvironment",
     "UCBVIConfig",
+    "UCRLRFEConfig",
     "box_cells",
     "box_density",
     "cell_density",
@@ -61,9 +73,13 @@ __all__ = [
     "gaussian_mixture",
     "guarantee",
     "hash_cells",
+    "hf_ucrl_rfe",
     "histogram",
     "max_entropy",
     "mixture_distribution",
+    "plan",
+    "random_rewards",
+    "reward_free_evaluate",
     "rnd",
     "rnd_ppo",
     "rnd_streams",
@@ -75,4 +91,6 @@ __all__ = [
     "split_skill",
     "state_distribution",
     "ucb_vi",
+    "ucrl_rfe",
+    "ucrl_rfe_plus",
 ]

@@ -34,13 +34,13 @@ class UCBVIConfig:
       bonus: "hoeffding" or "bernstein", see `hoeffding_bonus` and `bernstein_bonus`.
       scale: multiplies the bonus; 1 is the paper's, with which nothing is learnt for thousands of episodes.
       largest_return: V_max, the largest return of an episode.
-      num_rounds: K, the episodes that the bonus is made for.
+      num_rounds: that the bonus is made for; T is this times `episodes_per_round` times H.
       delta: probability with which the bounds may fail.
       episodes_per_round: run with one policy.
     """
 
     bonus: str = "hoeffding"
-    scale: float = 0.05
+    scale: float = 0.01
     largest_return: float = 1.0
     num_rounds: int = 1000
     delta: float = 0.05
@@ -75,7 +75,8 @@ def ucb_vi(config: UCBVIConfig, mdp: EpisodicMDP) -> Algorithm:
     require("delta", config.delta, lambda p: 0 < p < 1, "a number in (0, 1)")
     require("num_rounds", config.num_rounds, lambda k: k >= 1, "an integer of at least 1")
     horizon, num_states, num_actions = mdp.rewards.shape
-    steps = config.num_rounds * config.episodes_per_round * horizon
+    # As a float: S A T is soon more than an int32 holds.
+    steps = float(config.num_rounds * config.episodes_per_round * horizon)
     log_term = jnp.log(5 * horizon * num_states * num_actions * steps / config.delta)
     most = jnp.asarray(config.largest_return, mdp.rewards.dtype)
 

@@ -23,7 +23,9 @@ from jaxrl_sparse.runner.exact_binding import (
     OFFLINE_OPTIONS,
     evaluation_problem,
     exact,
+    horizon_steps,
     mdp,
+    mixture,
     mixture_steps,
     models_and_offline_data,
     models_and_process,
@@ -121,6 +123,36 @@ ALGORITHMS = {
             learner("max_entropy", "MaxEntropyConfig", "exploration.max_entropy"), 10_000, mdp, mixture_steps, "entropy"
         ),
     ),
+    "ucrl-rfe": Entry(
+        "explores a linear mixture without rewards, then plans for any (Zhang, Zhou and Gu, 2021)",
+        exact(
+            learner("ucrl_rfe", "UCRLRFEConfig", "exploration.reward_free"),
+            2_000,
+            mixture,
+            horizon_steps,
+            "exploration_value",
+        ),
+    ),
+    "ucrl-rfe-plus": Entry(
+        "UCRL-RFE with variances: weighted regression and Bernstein's bonus",
+        exact(
+            learner("ucrl_rfe_plus", "UCRLRFEConfig", "exploration.reward_free"),
+            2_000,
+            mixture,
+            horizon_steps,
+            "exploration_value",
+        ),
+    ),
+    "hf-ucrl-rfe": Entry(
+        "horizon-free exploration of a linear mixture without rewards, by high-order moments: HF-UCRL-RFE++",
+        exact(
+            learner("hf_ucrl_rfe", "HFUCRLRFEConfig", "exploration.reward_free"),
+            1_000,
+            mixture,
+            horizon_steps,
+            "uncertainty",
+        ),
+    ),
     "ucb-vi": Entry(
         "optimism by bonuses on counts, in a finite process (Azar et al., 2017)",
         exact(learner("ucb_vi", "UCBVIConfig", "exploration.ucb_vi"), 5_000, process, round_steps),
@@ -158,7 +190,7 @@ ALGORITHMS = {
         "density ratios and the value of a policy from anybody's transitions (Nachum et al., 2019)",
         exact(
             learner("dual_dice", "DualDiceConfig", "density_ratio.dice"),
-            3_000_000,
+            10_000_000,
             evaluation_problem,
             transition_steps,
             "value_estimate",
@@ -169,7 +201,7 @@ ALGORITHMS = {
         "the same by a chi-square divergence, also without a discount (Zhang et al., 2020)",
         exact(
             learner("gen_dice", "GenDiceConfig", "density_ratio.dice"),
-            3_000_000,
+            10_000_000,
             evaluation_problem,
             transition_steps,
             "value_estimate",
@@ -180,7 +212,7 @@ ALGORITHMS = {
         "the best policy that transitions support, from these alone (Nachum et al., 2019)",
         exact(
             learner("algae_dice", "AlgaeDiceConfig", "density_ratio.algae_dice"),
-            3_000_000,
+            10_000_000,
             offline_problem,
             transition_steps,
             "value_estimate",

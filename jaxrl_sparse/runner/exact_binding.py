@@ -46,6 +46,8 @@ def exact(
             inputs = arrays(environment, **chosen_options(known, problem_options))
 
             def make(config, inputs):
+                takes = f"that of the environment, {environment.horizon}; or give it another: env_options horizon=N"
+                require("horizon", getattr(config, "horizon", None), lambda h: h in (None, environment.horizon), takes)
                 return factory(config, *inputs)
 
             return Task(
@@ -66,6 +68,11 @@ def round_steps(config: Any, *arrays: Any) -> int:
     """Of a round of an episodic learner: K H, with K = 1 where its configuration has no number of episodes."""
     true = next(array for array in arrays if hasattr(array, "horizon"))
     return getattr(config, "episodes_per_round", 1) * true.horizon
+
+
+def horizon_steps(config: Any, _: Any) -> int:
+    """Of an episode of reward-free exploration, H."""
+    return config.horizon
 
 
 def transition_steps(config: Any, data: Any, *_: Any) -> int:
@@ -133,6 +140,8 @@ def evaluation_problem(environment: Any, num_transitions: int, uniform_share: fl
     """Transitions of a policy that often acts at random, the MDP, and the nearly optimal policy to be evaluated."""
     module = importlib.import_module("jaxrl_sparse.density_ratio.transition_data")
     known = _mdp(environment)
+    takes = "an environment with a discount below 1, such as garnet"
+    require("discount", float(known.discount), lambda gamma: gamma < 1, takes)
     problem = module.evaluation_problem(jax.random.key(data_seed), known, num_transitions, uniform_share=uniform_share)
     return problem.data, known, problem.policy
 

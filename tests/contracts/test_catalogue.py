@@ -92,6 +92,12 @@ def dice_toy(swept):
     return Toy({"solver": SaddlePointConfig(num_gradient_steps=2, batch_size=8)}, swept, (".key",), SLOW, "garnet", ())
 
 
+def mixture_toy(**fields):
+    """Reward-free exploration of a mixture; the other cell hardly is optimistic."""
+    fields = {"num_episodes": 8, "num_rewards": 4, "beta_scale": 0.1, **fields}
+    return Toy(fields, {"beta_scale": 1e-4}, (".key",), SLOW, "linear-mixture", ())
+
+
 SEARCH_FIELDS = {field.name: getattr(SEARCH, field.name) for field in dataclasses.fields(SEARCH)}
 # Not too small: loops of a few iterations are unrolled, which compiles for longer than it saves.
 TOYS = {
@@ -163,6 +169,9 @@ TOYS = {
     "dual-dice": dice_toy({"exponent": 1.5}),
     "gen-dice": dice_toy({"normalization": 3.0}),
     "algae-dice": dice_toy({"alpha": 1.0}),
+    "ucrl-rfe": mixture_toy(),
+    "ucrl-rfe-plus": mixture_toy(),
+    "hf-ucrl-rfe": mixture_toy(num_moments=2, num_samples=4),
     "dqn": learner_toy(marks=SLOW),
     "qr-dqn": learner_toy(num_quantiles=5, marks=SLOW),
     "c51": learner_toy(num_atoms=11, high=5.0, marks=SLOW),
