@@ -111,7 +111,7 @@ def models_and_process(environment: Any) -> tuple[PyTree, ...]:
     return classes.model_class(models), environment.process
 
 
-def offline_data(environment: Any, quality: float, num_samples: int, data_seed: int) -> tuple[PyTree, ...]:
+def offline_data(environment: Any, quality: int | float, num_samples: int, data_seed: int) -> tuple[PyTree, ...]:
     """The episodic MDP, and transitions of its optimal policy with probability `quality`, else of a uniform one."""
     module = importlib.import_module("jaxrl_sparse.density_ratio.offline_data")
     require("quality", quality, lambda share: 0 <= share <= 1, "a number in [0, 1]")
@@ -136,7 +136,7 @@ def mixture(environment: Any) -> tuple[PyTree, ...]:
     return (known,)
 
 
-def evaluation_problem(environment: Any, num_transitions: int, uniform_share: float, data_seed: int) -> tuple:
+def evaluation_problem(environment: Any, num_transitions: int, uniform_share: int | float, data_seed: int) -> tuple:
     """Transitions of a policy that often acts at random, the MDP, and the nearly optimal policy to be evaluated."""
     module = importlib.import_module("jaxrl_sparse.density_ratio.transition_data")
     known = _mdp(environment)

@@ -27,6 +27,7 @@ from contracts.two_cells import (
 
 from jaxrl_sparse.density_ratio.classes import ModelClass, function_class, model_class
 from jaxrl_sparse.density_ratio.glow import GlowConfig, GlowMemory, clip_rate, glow
+from jaxrl_sparse.density_ratio.weights import strong_weights, weight_misfit
 from jaxrl_sparse.finite.episodes import expected_counts
 from jaxrl_sparse.finite.episodic_generators import combination_locks
 from jaxrl_sparse.training import train
@@ -95,13 +96,13 @@ def test_the_figures_of_a_round_agree_with_each_other():
 CLIP_RATE = 0.5
 
 
-def round_by_hand(counts, plays, round_number, scale, episodes_per_round):
+def round_by_hand(counts, plays, round_number, scale, episodes_per_round, num_weights=CODES**2):
     """`(members, chosen)` of one round, from the paper's formulas in float64."""
     occupancies = np.asarray(CLASSES.occupancies, np.float64)
     values = np.asarray(CLASSES.functions.values, np.float64)
     transitions, rewards = (np.asarray(leaf, np.float64) for leaf in counts)
     visits, seen = transitions.sum(-1), max(episodes_per_round * (round_number - 1), 1)
-    size = math.log(CODES) + math.log(CODES**2) - math.log(0.1)
+    size = math.log(CODES) + math.log(num_weights) - math.log(0.1)
     clip = CLIP_RATE * round_number
     alpha = 8 * scale / clip
     beta = 36 * scale * clip * (size + math.log(6 * ROUNDS * HORIZON)) / seen if round_number > 1 else np.inf
@@ -121,10 +122,14 @@ def round_by_hand(counts, plays, round_number, scale, episodes_per_round):
     return members, min(np.flatnonzero(candidates), key=lambda f: (plays[f], f))
 
 
-def test_a_round_is_that_of_the_paper():
-    """Two episodes a round, wherever a run may be, and scales at which all, some and none are members."""
+@pytest.mark.parametrize(("weights", "num_weights"), [("strong", CODES**2), ("weak", CODES**3)])
+def test_a_round_is_that_of_the_paper(weights, num_weights):
+    """Two episodes a round, wherever a run may be, and scales at which all, some and none are members.
+
+    The weights that are made of pairs of policies are the same, but there are more pairs of them to be counted.
+    """
     true, played = 5, np.array([3.0, 2, 2, 1, 1, 1, 1, 0])
-    config = GlowConfig(num_rounds=ROUNDS, episodes_per_round=2, clip_rate=CLIP_RATE)
+    config = GlowConfig(weights=weights, num_rounds=ROUNDS, episodes_per_round=2, clip_rate=CLIP_RATE)
 
     @quick
     def play(scale, counts, plays, step):
@@ -144,7 +149,7 @@ def test_a_round_is_that_of_the_paper():
         counts = expected._replace(transitions=expected.transitions * jnp.asarray(noise, jnp.float32))
         for scale in np.geomspace(1e-5, 1, 71).tolist():
             metrics, added = play(jnp.float32(scale), counts, jnp.asarray(plays), jnp.int32(num_rounds))
-            members, chosen = round_by_hand(counts, plays, num_rounds + 1, scale, 2)
+            members, chosen = round_by_hand(counts, plays, num_rounds + 1, scale, 2, num_weights)
             assert int(metrics["version_space_size"]) == members.sum()
             assert int(metrics["is_empty"]) == (not members.any())
             assert int(metrics["contains_optimum"]) == members[true]
@@ -211,11 +216,16 @@ def test_violated_realisability_is_reported():
 
     @quick
     def run(key):
-        algorithm = glow(GlowConfig(num_rounds=40), classes, locks(true))
+        config = GlowConfig(num_rounds=40)
+        algorithm = glow(config, classes, locks(true))
         state, metrics = train(algorithm, algorithm.init(key), 40)
-        return metrics, algorithm.evaluate(state, jax.random.key(1))
+        plays, clip = state.memory.plays, 41 * clip_rate(config, classes)
+        missed = weight_misfit(strong_weights(classes, plays), functions, locks(true), plays, clip)
+        return metrics, algorithm.evaluate(state, jax.random.key(1)), missed
 
-    metrics, evaluation = run(jax.random.key(0))
+    metrics, evaluation, missed = run(jax.random.key(0))
+    # Of the weights, and the clip, of the round that comes next.
+    np.testing.assert_allclose(evaluation["weight_misfit"], missed, rtol=1e-5)
     assert evaluation["value_misfit"] > 0.5 and evaluation["weight_misfit"] > 0.05
     assert (metrics["contains_optimum"] == 0).all() and (metrics["is_optimal"] == 0).all()
 

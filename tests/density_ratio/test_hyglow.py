@@ -48,6 +48,9 @@ def test_the_clip_rate_of_the_paper():
     np.testing.assert_allclose(
         hybrid_clip_rate(10.0, COVERABILITY, 400, 5, log_term), expected * (12.8 / 3.8) ** 0.5, rtol=1e-6
     )
+    # T H^2 is more than an int32 holds, and L an array.
+    rate = hybrid_clip_rate(1.0, COVERABILITY, 4_000_000, 50, jnp.float32(log_term))
+    np.testing.assert_allclose(rate, expected / 1000, rtol=1e-6)
 
 
 @pytest.mark.parametrize("weights", ["strong", "bounded-signed"])

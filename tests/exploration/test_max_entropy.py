@@ -108,6 +108,18 @@ def test_the_optimum_over_all_occupancies(is_episodic):
     assert after["entropy"] < math.log(5) - 0.02
 
 
+@pytest.mark.parametrize(("eta", "expected"), [(None, [0, 1 / 6, 2 / 6, 3 / 6]), (0.2, [0.512, 0.128, 0.16, 0.2])])
+def test_policies_weigh_what_the_steps_say(eta, expected):
+    """`2 / (t + 2)` weighs policy t in proportion to t, and forgets that of the start at once."""
+    algorithm = max_entropy(MaxEntropyConfig(num_policies=5, step_size=eta), Ring(4).mdp)
+
+    def weights(key):
+        return train(algorithm, algorithm.init(key), 3)[0].mixture.weights
+
+    found = jax.jit(weights, compiler_options=QUICK_TO_COMPILE)(jax.random.key(0))
+    np.testing.assert_allclose(found, [*expected, 0], rtol=1e-5)
+
+
 def test_an_estimated_distribution_does_nearly_as_well():
     config = MaxEntropyConfig(num_episodes=64, num_steps=80)
     metrics, after = trained(config, Ring(8).mdp, 100)

@@ -44,8 +44,10 @@ def test_bernstein_by_hand():
 
 @pytest.mark.parametrize("bonus", ["hoeffding", "bernstein"])
 def test_a_round_is_the_backup_of_the_paper(bonus):
-    config = UCBVIConfig(bonus=bonus, scale=0.01, largest_return=1.0, num_rounds=100, delta=0.1)
-    algorithm = ucb_vi(config, MDP)
+    """Two episodes a round, which begin anywhere."""
+    initial = np.array([0.2, 0.3, 0.5])
+    config = UCBVIConfig(bonus=bonus, scale=0.01, largest_return=1.0, num_rounds=100, delta=0.1, episodes_per_round=2)
+    algorithm = ucb_vi(config, MDP._replace(initial=jnp.asarray(initial, jnp.float32)))
     visits = np.array(np.random.default_rng(1).integers(0, 9, (HORIZON, STATES, ACTIONS)), np.float32)
     counts = expected_counts(MDP, jnp.asarray(visits), 1)
     before = np.random.default_rng(2).uniform(0.3, 1, visits.shape).astype(np.float32)
@@ -56,7 +58,7 @@ def test_a_round_is_the_backup_of_the_paper(bonus):
         return algorithm.update(state, jnp.int32(0))
 
     state, metrics = jax.jit(run, compiler_options=QUICK_TO_COMPILE)(jax.random.key(0), counts)
-    log_term = np.log(5 * HORIZON * STATES * ACTIONS * (100 * HORIZON) / 0.1)
+    log_term = np.log(5 * HORIZON * STATES * ACTIONS * (200 * HORIZON) / 0.1)
     values, expected = np.zeros(STATES), np.zeros(visits.shape)
     for h in reversed(range(HORIZON)):
         for s in range(STATES):
@@ -79,7 +81,22 @@ def test_a_round_is_the_backup_of_the_paper(bonus):
                 expected[h, s, a] = min(before[h, s, a], bound)
         values = expected[h].max(-1)
     np.testing.assert_allclose(state.memory.q_values, expected, rtol=2e-4, atol=1e-5)
-    np.testing.assert_allclose(metrics["upper_bound"], values[0], rtol=2e-4)
+    np.testing.assert_allclose(metrics["upper_bound"], initial @ values, rtol=2e-4)
+
+
+def test_more_steps_than_an_int32_counts():
+    """Delta is swept, S A T is 10^11."""
+
+    def bound(delta):
+        algorithm = ucb_vi(UCBVIConfig(delta=delta, num_rounds=10**9, scale=1e-6, largest_return=10.0), MDP)
+        state = algorithm.init(jax.random.key(0))
+        state = state._replace(counts=expected_counts(MDP, jnp.ones(MDP.rewards.shape), 1))
+        return algorithm.update(state, jnp.int32(0))[1]["upper_bound"]
+
+    bounds = jax.jit(jax.vmap(bound), compiler_options=QUICK_TO_COMPILE)(jnp.array([0.1, 1e-6]))
+    # Each of three layers adds its bonus.
+    widths = 3e-6 * 7 * 10 * np.log(5 * HORIZON * STATES * ACTIONS * 3e9 / np.array([0.1, 1e-6]))
+    np.testing.assert_allclose(np.diff(bounds), np.diff(widths), rtol=1e-3)
 
 
 def run(config, num_rounds, seed):

@@ -9,6 +9,7 @@ import pytest
 NOTEBOOKS = pathlib.Path(__file__).parents[2] / "notebooks"
 # What replaces a notebook's cell of parameters.
 SMALL = {
+    "density_ratios": "NUM_ROUNDS, NUM_CASES, NUM_TRANSITIONS, NUM_UPDATES, NUM_EPISODES = 10, 2, 200, 4, 5",
     "quality_diversity": "NUM_CHUNKS = NUM_GENERATIONS = NUM_SEEDS = 2; MAX_STEPS, IMAGE_SIZE, CHANNELS = 60, 8, (4,)",
     "submodular": "NUM_EPOCHS, NUM_TRAJECTORIES, NUM_SEEDS, BEAM_WIDTH = 3, 50, 2, 20",
     "return_distributions": "NUM_GARNETS, NUM_SWEEPS, ENVIRONMENT_STEPS, NUM_EPISODES = 3, 10, 4_000, 100",

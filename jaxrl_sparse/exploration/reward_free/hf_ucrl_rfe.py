@@ -59,7 +59,8 @@ class HFUCRLRFEConfig:
     Attributes:
       horizon: H, steps of an episode.
       num_episodes: K, the episodes that the radius is made for.
-      beta_scale: multiplies the radius; 1 is the paper's, with which nothing is learnt in any experiment. Below
+      beta_scale: multiplies the radius; 1 is the paper's, with which every optimistic value is at its bound in any
+        experiment, so that exploration tells no policies apart; plans do not use the radius, and still learn. Below
         `sqrt(lambda) ||theta*|| / beta`, about .001 for d = 4, theta* is outside from the start: the moments that have
         seen nothing estimate zero.
       delta: probability with which the confidence set may fail, in (0, 1).

@@ -49,7 +49,8 @@ class UCRLRFEConfig:
     Attributes:
       horizon: H, steps of an episode.
       num_episodes: K, the episodes that the radii are made for.
-      beta_scale: multiplies every radius; 1 is the papers', with which nothing is learnt in any experiment.
+      beta_scale: multiplies every radius; 1 is the papers', with which every optimistic value is at its bound in any
+        experiment, so that exploration tells no policies apart, and plans hardly improve.
       delta: probability with which the confidence set may fail, in (0, 1).
       inner_maximum: "vertices", exact for up to 12 states, or "signs", for up to 12 features; see `pseudo_values`.
       exploration: "optimistic", or "uniform", the control: the same regression on episodes of uniform actions.
