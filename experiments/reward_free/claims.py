@@ -10,7 +10,8 @@ Radii are the papers' times a scale, chosen on a mixture of seed 10 and a key of
 mixture, a key and rewards of its own. Comparisons are paired by seed: 95 % intervals of the mean difference.
 HF-UCRL-RFE++ plans with its estimate; the theory's own plans, with the model that the oracle chose last, are told
 beside it. A first report of seeds 0 to 5 had intervals too wide for most comparisons, means being carried by single
-mixtures; the seeds 100 to 131 had not been looked at. Episodes are what theory counts: one of 80 steps holds 16 times as many transitions as one of 5.
+mixtures; the seeds 100 to 131 had not been looked at. Episodes are what theory counts: one of 80 steps holds 16 times
+as many transitions as one of 5.
 Prints the table, draws error against episodes and against the horizon, and writes
 `experiments/results/reward_free.json`.
 """
