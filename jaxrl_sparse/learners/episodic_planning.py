@@ -36,7 +36,7 @@ class EpisodicPlanningState(NamedTuple):
       key: for the episodes.
       counts: of everything that was seen.
       memory: the planner's.
-      sum_of_returns: of the exact expected returns of the policies so far.
+      mean_return: of the exact expected returns of the policies so far.
       last_return: the exact expected return of the last policy.
       num_policies: how many there were.
     """
@@ -44,7 +44,7 @@ class EpisodicPlanningState(NamedTuple):
     key: PRNGKeyArray
     counts: TransitionCounts
     memory: PyTree
-    sum_of_returns: Float[Array, ""]
+    mean_return: Float[Array, ""]
     last_return: Float[Array, ""]
     num_policies: Int[Array, ""]
 
@@ -94,7 +94,8 @@ def episodic_planning(planner: Planner, mdp: EpisodicMDP, episodes_per_round: in
             key,
             count_transitions(state.counts, episodes),
             memory,
-            state.sum_of_returns + policy_return,
+            # A sum would lose what is added to it after a million rounds.
+            state.mean_return + (policy_return - state.mean_return) / (state.num_policies + 1),
             policy_return,
             state.num_policies + 1,
         )
@@ -102,7 +103,6 @@ def episodic_planning(planner: Planner, mdp: EpisodicMDP, episodes_per_round: in
 
     def evaluate(state: EpisodicPlanningState, key: PRNGKeyArray) -> Metrics:
         del key
-        mean = state.sum_of_returns / jnp.maximum(state.num_policies, 1)
-        return {"return": mean, "last_return": state.last_return}
+        return {"return": state.mean_return, "last_return": state.last_return}
 
     return Algorithm(init, update, evaluate)

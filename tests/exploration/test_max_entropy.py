@@ -1,6 +1,5 @@
 """Entropies against autodiff, Frank-Wolfe against the optimum over all occupancies, the theorem's constants by hand."""
 
-import dataclasses
 import math
 
 import jax
@@ -8,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilation import QUICK_TO_COMPILE
-from contracts import two_cells
 from exploration.polytopes import discounted_polytope, episodic_polytope, largest
 from rewards.experience import experience, label, pieces
 
@@ -161,25 +159,6 @@ def test_the_constants_are_vacuous_at_the_size_of_a_test():
     bold, _ = trained(MaxEntropyConfig(step_size=guarantee(0.1, 8, scale=2e4).step_size), ring, 100)
     assert by_theorem["entropy"][-1] - by_theorem["entropy"][0] < 0.01
     assert bold["entropy"][-1] > math.log(8) - 0.1
-
-
-@pytest.mark.slow
-def test_two_cells_of_a_sweep():
-    """Episodes estimate; the MDPs of the cells differ, as does sigma."""
-    slow, fast = (Ring(5, discount=gamma).mdp for gamma in (0.9, 0.8))
-    inputs = jax.tree.map(lambda *leaves: np.stack(leaves), slow, fast)
-    config = MaxEntropyConfig(num_policies=4, num_episodes=6, num_steps=10)
-    configs = [config, dataclasses.replace(config, sigma=0.1)]
-    cells = two_cells.TwoCells(max_entropy, configs, inputs, same_inputs=False)
-    two_cells.assert_equal_keys_make_equal_cells(cells, 6)
-    two_cells.assert_keys_reach_every_random_part(cells, [".key", ".mixture.policies"])
-    two_cells.assert_swapped_cells_swap_results(cells, two_cells.seeds(0), 6)
-    state, _, _ = cells.run(two_cells.seeds(0), 6)
-    two_cells.assert_state_can_be_saved(state)
-    two_cells.assert_swept_floats_matter(cells, 6)
-    two_cells.assert_resumed_equals_uninterrupted(cells, two_cells.seeds(1), 8, lambda state: None, lambda state: state)
-    two_cells.assert_evaluation_is_held_out(cells, state)
-    two_cells.assert_never_retraced(cells)
 
 
 def test_bonuses_by_hand_and_as_relabelled():

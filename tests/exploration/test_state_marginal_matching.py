@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilation import QUICK_TO_COMPILE
-from contracts import two_cells
 from exploration.polytopes import discounted_polytope, largest
 from rewards.experience import experience, label, pieces
 
@@ -84,21 +83,6 @@ def test_a_uniform_target_is_the_largest_entropy():
     np.testing.assert_allclose(metrics["kl"], math.log(8) - metrics["entropy"], atol=1e-5)
     _, other = trained(max_entropy(MaxEntropyConfig(), Ring(8).mdp), 300)
     np.testing.assert_allclose(after["entropy"], other["entropy"], atol=3e-3)
-
-
-@pytest.mark.slow
-def test_two_cells_of_a_sweep():
-    inputs = jax.tree.map(
-        lambda *leaves: np.stack(leaves),
-        (Ring(5, discount=0.9).mdp, np.full(5, 0.2, np.float32)),
-        (Ring(5, discount=0.8).mdp, np.array([0.4, 0.1, 0.1, 0.2, 0.2], np.float32)),
-    )
-    configs = [SMMConfig(num_policies=4, num_episodes=6, num_steps=10, sigma=sigma) for sigma in (1e-6, 10.0)]
-    cells = two_cells.TwoCells(lambda config, given: smm(config, *given), configs, inputs, same_inputs=False)
-    two_cells.assert_equal_keys_make_equal_cells(cells, 6)
-    two_cells.assert_swapped_cells_swap_results(cells, two_cells.seeds(0), 6)
-    two_cells.assert_swept_floats_matter(cells, 6)
-    two_cells.assert_never_retraced(cells)
 
 
 def test_rewards_by_hand_and_as_relabelled():

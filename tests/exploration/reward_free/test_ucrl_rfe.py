@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compilation import QUICK_TO_COMPILE
-from contracts import two_cells
 
 from jaxrl_sparse.exploration.reward_free.constants import BernsteinRadii, ucrl_rfe_plus_radii, ucrl_rfe_radius
 from jaxrl_sparse.exploration.reward_free.regression import Regression
@@ -121,19 +120,6 @@ def test_a_scaled_radius_finds_what_uniform_actions_rarely_see(make, scale):
     assert evaluations["suboptimality_mean"][:, -1].mean() < 0.6 * of_uniform["suboptimality_mean"][:, -1].mean()
     assert evaluations["suboptimality_mean"][:, -1].mean() < 0.3 * evaluations["suboptimality_mean"][:, 0].mean()
     assert metrics["exploration_value"][:, -1].mean() < 0.7 * metrics["exploration_value"][:, 0].mean()
-
-
-def test_contract():
-    """Of UCRL-RFE+, whose loop and state hold those of UCRL-RFE."""
-    two = two_cells.TwoCells(ucrl_rfe_plus, [CONFIG, dataclasses.replace(CONFIG, beta_scale=2.0)], MIXTURE)
-    state, metrics = two_cells.assert_swapped_cells_swap_results(two, two_cells.seeds(42), 6)
-    two_cells.assert_state_can_be_saved(state)
-    assert metrics["environment_steps"].dtype == np.int32
-    two_cells.assert_swept_floats_matter(two, 6)
-    two_cells.assert_equal_keys_make_equal_cells(two, 6)
-    two_cells.assert_evaluation_is_held_out(two, state)
-    two_cells.assert_resumed_equals_uninterrupted(two, two_cells.seeds(42), 8, lambda _: None, two_cells.again)
-    two_cells.assert_never_retraced(two)
 
 
 @pytest.mark.parametrize(
