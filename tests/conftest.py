@@ -38,6 +38,21 @@ def pytest_addoption(parser):
         default="fail",
         help="what to do where a test compiles for too long (report: on a machine that does other work too)",
     )
+    parser.addoption(
+        "--first-cases",
+        action="store_true",
+        help="of a test with several cases the first alone: every test once, in half of the time",
+    )
+
+
+# After the markers have chosen: the first case of those that are left.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--first-cases"):
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        kept = [item for item in items if first[item.nodeid.partition("[")[0]] is item]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 def pytest_configure(config):

@@ -33,16 +33,16 @@ from jaxrl_sparse.runner import plots
 NAME, COMMAND = "density_ratio_hybrid", "python -m experiments.density_ratio.hybrid"
 QUALITIES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.0)
 GLOW_SCALES, HYGLOW_SCALE = (0.01, 0.003), 0.01
-NUM_OFFLINE, NUM_ROUNDS = 400, 400
-# By digits: of how many codes.
-LENGTHS = {5: 32, 6: 16}
+# By digits: how many codes, and rounds, in which every learner but those without the right data has settled; of the
+# offline transitions of each layer there are as many.
+LENGTHS = {5: (32, 400), 6: (8, 200)}
 
 
-def offline(process: EpisodicMDP, key: jax.Array, quality: float) -> OfflineData:
+def offline(process: EpisodicMDP, key: jax.Array, quality: float, num_samples: int) -> OfflineData:
     """Transitions of the optimal policy, and of one that is wrong from the first step on."""
     best = backward_induction(process).actions
     wrong = best.at[0].set((best[0] + 1) % process.num_actions)
-    return sample_offline_data(key, process, covering_distribution(process, quality, wrong), NUM_OFFLINE)
+    return sample_offline_data(key, process, covering_distribution(process, quality, wrong), num_samples)
 
 
 def episodes(ran: Ran) -> np.ndarray:
@@ -50,7 +50,9 @@ def episodes(ran: Ran) -> np.ndarray:
     return (1 - ran.metrics["is_optimal"]).sum(-1).ravel()
 
 
-def compare(classes: ModelClass, processes: EpisodicMDP, seeds: list[int], label: str) -> dict[str, Any]:
+def compare(
+    classes: ModelClass, processes: EpisodicMDP, num_rounds: int, seeds: list[int], label: str
+) -> dict[str, Any]:
     """Episodes of every learner, by its name and, where it has offline data, by quality."""
     found: dict[str, Any] = {}
     # Every run has offline data of its own: seeds become processes.
@@ -63,27 +65,27 @@ def compare(classes: ModelClass, processes: EpisodicMDP, seeds: list[int], label
         print(f"{label}, {name}: {described(found[name])}", flush=True)
 
     for scale in GLOW_SCALES:
-        config = GlowConfig(scale=scale, num_rounds=NUM_ROUNDS)
+        config = GlowConfig(scale=scale, num_rounds=num_rounds)
         report(
-            f"GLOW, c = {scale}", run(lambda process, c=config: glow(c, classes, process), processes, seeds, NUM_ROUNDS)
+            f"GLOW, c = {scale}", run(lambda process, c=config: glow(c, classes, process), processes, seeds, num_rounds)
         )
-    config = HyGlowConfig(scale=HYGLOW_SCALE, num_rounds=NUM_ROUNDS)
-    report("HyGLOW online", run(lambda process: hyglow(config, classes, process, None), processes, seeds, NUM_ROUNDS))
+    config = HyGlowConfig(scale=HYGLOW_SCALE, num_rounds=num_rounds)
+    report("HyGLOW online", run(lambda process: hyglow(config, classes, process, None), processes, seeds, num_rounds))
     for quality in QUALITIES:
 
         def hybrid(pair, quality=quality):
             process, key = pair
-            return hyglow(config, classes, process, offline(process, key, quality))
+            return hyglow(config, classes, process, offline(process, key, quality, num_rounds))
 
         def fitted(pair, quality=quality):
             process, key = pair
-            return hy_q(HyQConfig(), process, offline(process, key, quality))
+            return hy_q(HyQConfig(), process, offline(process, key, quality, num_rounds))
 
-        report(f"HyGLOW, q = {quality}", run(hybrid, keyed, seeds, NUM_ROUNDS))
-        report(f"Hy-Q, q = {quality}", run(fitted, keyed, seeds, NUM_ROUNDS))
+        report(f"HyGLOW, q = {quality}", run(hybrid, keyed, seeds, num_rounds))
+        report(f"Hy-Q, q = {quality}", run(fitted, keyed, seeds, num_rounds))
 
         def alone(process, key, quality=quality):
-            data = offline(process, key, quality)
+            data = offline(process, key, quality, num_rounds)
             best = process.initial @ backward_induction(process).values[0]
             by_ratio = offline_policy(hyglow_planner(config, classes, data.distribution), process, data)
             by_squares = offline_policy(fitted_q_planner(), process, data)
@@ -102,8 +104,9 @@ def described(values: list[float]) -> str:
 def run_length(length: int, options: argparse.Namespace) -> dict[str, Any]:
     """The claim on locks of a length."""
     models, classes = locks(length)
-    processes = chosen(models, np.linspace(0, 2**length - 1, LENGTHS[length]).astype(int))
-    found = compare(classes, processes, options.seeds, f"{length} digits")
+    num_codes, num_rounds = LENGTHS[length]
+    processes = chosen(models, np.linspace(0, 2**length - 1, num_codes).astype(int))
+    found = compare(classes, processes, num_rounds, options.seeds, f"{length} digits")
     claims = []
     for quality in QUALITIES:
         mine = np.array(found[f"HyGLOW, q = {quality}"])
@@ -129,7 +132,7 @@ def run_silent_model(options: argparse.Namespace) -> dict[str, Any]:
     silent = jax.tree.map(lambda leaf: leaf[:1], models)._replace(rewards=jnp.zeros_like(models.rewards[:1]))
     classes = model_class(jax.tree.map(lambda leaf, more: jnp.concatenate([leaf, more]), models, silent))
     processes = chosen(models, np.linspace(0, 31, 16).astype(int))
-    found = compare(classes, processes, options.seeds, "with a silent model")
+    found = compare(classes, processes, LENGTHS[5][1], options.seeds, "with a silent model")
     claims = []
     for quality in QUALITIES:
         mine, others = found[f"HyGLOW, q = {quality}"], [found[f"GLOW, c = {scale}"] for scale in GLOW_SCALES]
