@@ -73,6 +73,7 @@ def regularised_optimum(mdp, distribution, alpha):
     return found.fun, occupied(found.x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "mdp"), [("saddle", MDP), ("primal", CERTAIN)], ids=["saddle", "primal"])
 def test_the_learnt_policy_is_that_of_the_convex_program(form, mdp):
     distribution, alpha = BEHAVE(mdp), 1.0
@@ -90,6 +91,7 @@ def test_the_learnt_policy_is_that_of_the_convex_program(form, mdp):
     np.testing.assert_allclose(figures["value"], (occupied * expected_rewards(mdp)).sum(), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_less_it_pays_for_leaving_the_data_the_nearer_it_is_to_the_optimum():
     data = POPULATION(MDP, PROBLEM.distribution)
     best = (1 - GAMMA) * policy_iteration(MDP).values[0]

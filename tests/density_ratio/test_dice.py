@@ -56,6 +56,7 @@ def solved(make, num_updates=100):
     return quick(run)(jax.random.key(0), jax.random.key(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_all_of_a_sample_gives_the_value_in_the_sample_s_own_mdp(method):
     """The oracle has no error of sampling: the frequencies are an MDP, whose value of the policy is exact."""
@@ -116,6 +117,7 @@ def test_data_of_the_policy_itself_is_not_reweighted(method):
     np.testing.assert_allclose(figures["value_estimate"], jnp.sum(data.weights * data.rewards), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_primal_form_is_exact_where_nothing_is_random_and_biased_elsewhere():
     config = DualDiceConfig(solver=WHOLE, form="primal")
 
@@ -129,6 +131,7 @@ def test_the_primal_form_is_exact_where_nothing_is_random_and_biased_elsewhere()
     assert error(MDP) > 0.02
 
 
+@pytest.mark.slow
 def test_floats_sweep_in_one_compilation():
     """Over discounts, up to the one that has no other solver, and over scales of the rewards."""
     data = population_of(MDP, PROBLEM.behaviour)

@@ -185,6 +185,7 @@ def test_an_episode_that_ended_is_not_one_that_was_cut():
         assert abs(flow_gap(ENDING.at(ENDING.ratio), v_tm1, v_t, *known)) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ground", [CONTINUING, ENDING], ids=["continuing", "ending"])
 def test_dual_dice_without_its_dual(ground):
     with jax.enable_x64(True):

@@ -121,6 +121,7 @@ def test_of_equal_fits_the_first_is_taken():
     assert members.tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tables", "class"])
 def test_hy_q_equals_another_one_of_the_same_order_of_data(kind):
     """The other keeps lists of transitions, adds one offline transition a layer and round, and regresses on them."""
@@ -156,6 +157,7 @@ def test_hy_q_equals_another_one_of_the_same_order_of_data(kind):
     assert all(len(layer) == rounds for layer in online)
 
 
+@pytest.mark.slow
 def test_offline_data_help_where_nothing_else_explores():
     """Tables that say 0 of what was not tried: the lock is opened by what the data show, and else never."""
     lock = combination_lock(jnp.array([1, 0, 1, 1]), success=1.0)

@@ -69,6 +69,7 @@ def runs(weights):
     return of_scale
 
 
+@pytest.mark.slow
 def test_it_finds_the_code_and_pays_nothing_from_then_on():
     metrics, evaluation, plays = runs("strong")(0.01)
     found = metrics["is_optimal"][..., -60:]
@@ -166,6 +167,7 @@ def test_the_papers_constants_never_exclude_anything():
     np.testing.assert_array_equal(plays, ROUNDS / CODES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["strong", "bounded"])
 def test_the_optimum_is_kept_with_the_promised_probability(weights):
     """At c = 1 in all of 12 runs, of which theory allows a tenth to lose it."""
@@ -173,6 +175,7 @@ def test_the_optimum_is_kept_with_the_promised_probability(weights):
     assert (metrics["contains_optimum"] == 1).all(-1).mean() >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weights", "scale"), [("weak", 0.003), ("bounded", 0.01)])
 def test_every_class_of_weights_finds_the_code(weights, scale):
     metrics, evaluation, _ = runs(weights)(scale)
@@ -191,6 +194,7 @@ def test_an_empty_version_space_is_reported_and_survived():
     np.testing.assert_array_equal(plays.sum(-1), ROUNDS)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_single_ones_and_pieces_of_memory_change_nothing():
     side_by_side, _, _ = runs("strong")(0.01)
 
@@ -204,6 +208,7 @@ def test_runs_side_by_side_are_single_ones_and_pieces_of_memory_change_nothing()
     jax.tree.map(lambda one, many: np.testing.assert_allclose(one, many[1, 2], rtol=1e-5), metrics, side_by_side)
 
 
+@pytest.mark.slow
 def test_violated_realisability_is_reported():
     """The true lock is taken out of the class: no function is Q*, and no ratio that of the truth.
 

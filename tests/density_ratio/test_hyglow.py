@@ -86,6 +86,7 @@ def is_optimal():
     return jax.jit(of_cells, compiler_options=QUICK_TO_COMPILE)(jax.random.split(jax.random.key(0), 12), *cells)
 
 
+@pytest.mark.slow
 def test_the_better_offline_data_cover_the_fewer_online_episodes_go_wrong(is_optimal):
     full, some, useless = np.sum(1 - is_optimal[:3], axis=2).mean(axis=1)
     # Each of the 32 codes in turn would take 22 episodes until the right one.
@@ -93,6 +94,7 @@ def test_the_better_offline_data_cover_the_fewer_online_episodes_go_wrong(is_opt
     assert full <= 2
 
 
+@pytest.mark.slow
 def test_constants_of_the_paper_do_not_find_the_code(is_optimal):
     """c = 1: the right code is played in turn with others to the end, although the data show it in every round."""
     assert np.mean(is_optimal[3]) < 0.1 and np.mean(is_optimal[3, :, 32:]) < 0.1
@@ -135,6 +137,7 @@ def test_online_episodes_refute_what_offline_data_cannot():
     np.testing.assert_array_equal(is_optimal, [0] + [1] * 19)
 
 
+@pytest.mark.slow
 def test_who_expects_nothing_is_refuted_by_rewards_alone():
     """Why data must cover the optimum: a function that is zero is right about all that pays nothing."""
     values = jnp.concatenate([jnp.zeros((1, 5, 2, 2)), MODELS.functions.values])

@@ -65,6 +65,7 @@ def test_the_optimistic_arm_of_a_bandit_is_the_closed_form(weights):
     np.testing.assert_allclose(promised[best], (means + widths)[best], atol=3e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weights", "scale"), [("box", 3e-4), ("ball", 3e-4)])
 def test_it_opens_a_lock(weights, scale):
     rounds = 60

@@ -86,6 +86,7 @@ def test_gaussians_integrate_to_one(num_components):
         np.testing.assert_allclose(density.sum() * 0.1**2, 1, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_hills_are_found():
     """Both are the same as far as the number of points tells, and so is what comes in four batches."""
     points, log_density = two_hills(2000)

@@ -118,6 +118,7 @@ def test_policies_weigh_what_the_steps_say(eta, expected):
     np.testing.assert_allclose(found, [*expected, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_estimated_distribution_does_nearly_as_well():
     config = MaxEntropyConfig(num_episodes=64, num_steps=80)
     metrics, after = trained(config, Ring(8).mdp, 100)

@@ -106,6 +106,7 @@ def test_a_step_by_hand():
     np.testing.assert_allclose(mixture.distributions[0], [0.1, 0, 0, 0.9], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("episodes", [False, True])
 def test_estimates_are_those_of_the_mixture(episodes):
     mdp = garnet(jax.random.key(3), 6, 2, 2, 0.8)

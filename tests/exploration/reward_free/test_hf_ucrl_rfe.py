@@ -219,6 +219,7 @@ def test_episodes_are_those_of_the_paper():
 SHORT = {"horizon": 4, "num_episodes": 30, "num_samples": 8, "num_rewards": 16, "remembered_episodes": 30}
 
 
+@pytest.mark.slow
 def test_the_papers_radius_covers_and_says_nothing():
     _, confidence, _, metrics, _ = run(1.0, MIXTURE, 8, **SHORT)
     np.testing.assert_array_equal(metrics["is_covered"], 1.0)

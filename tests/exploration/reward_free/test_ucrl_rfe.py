@@ -112,6 +112,7 @@ def test_the_papers_radius_covers_and_says_nothing():
     assert float(ucrl_rfe_radius(4, 6, 60, 2.0, 0.1)) > 7 * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "scale"), [(ucrl_rfe, 0.05), (ucrl_rfe_plus, 0.002)])
 def test_a_scaled_radius_finds_what_uniform_actions_rarely_see(make, scale):
     metrics, evaluations = history(make, scale)
