@@ -106,9 +106,7 @@ def conditional_gradient(
         shape = (mdp.horizon, *shape)
     else:
         require("mdp.discount", mdp.discount, lambda gamma: float(gamma) < 1, "a number below 1")
-    steps_of_episode = mdp.horizon if isinstance(mdp, EpisodicMDP) else config.num_steps
-    sweep = mdp.num_actions * mdp.num_states * (mdp.horizon if isinstance(mdp, EpisodicMDP) else 1)
-    cost = config.num_episodes * steps_of_episode or sweep
+    cost = steps_per_update(config, mdp)
 
     def init(key: PRNGKeyArray) -> MixtureState:
         key, first_key = jax.random.split(key)
@@ -134,6 +132,13 @@ def conditional_gradient(
         return measured(state)
 
     return Algorithm(init, update, evaluate)
+
+
+def steps_per_update(config: MixtureConfig, mdp: FiniteMDP | EpisodicMDP) -> int:
+    """What an update counts, and the smallest budget of a run: see `conditional_gradient`."""
+    is_episodic = isinstance(mdp, EpisodicMDP)
+    sweep = mdp.num_actions * mdp.num_states * (mdp.horizon if is_episodic else 1)
+    return config.num_episodes * (mdp.horizon if is_episodic else config.num_steps) or sweep
 
 
 def frank_wolfe_step(

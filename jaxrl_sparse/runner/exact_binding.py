@@ -83,9 +83,7 @@ def transition_steps(config: Any, data: Any, *_: Any) -> int:
 
 def mixture_steps(config: Any, known: Any) -> int:
     """Of one policy more in a mixture: those of its episodes, or a sweep where distributions are exact."""
-    horizon = getattr(known, "horizon", None)
-    sweep = known.num_states * known.num_actions * (horizon or 1)
-    return config.num_episodes * (horizon or config.num_steps) or sweep
+    return importlib.import_module("jaxrl_sparse.exploration.policy_mixtures").steps_per_update(config, known)
 
 
 def process(environment: Any) -> tuple[PyTree, ...]:
