@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxrl_sparse.base import is_count, require
 from jaxrl_sparse.finite.mdp import FiniteMDP, expected_rewards, transition_matrix
+from jaxrl_sparse.finite.occupancy import action_probabilities
 
 
 class Solution(NamedTuple):
@@ -97,16 +98,6 @@ def policy_evaluation(mdp: FiniteMDP, policy: Array) -> Float[Array, "S"]:
       ValueError: if rewards are vectors, or if the policy is neither `[S]` integers nor `[S, A]` probabilities.
     """
     _require_scalar(mdp)
-    require(
-        "policy",
-        (policy.shape, policy.dtype.name),
-        lambda _: (
-            (policy.ndim == 1 and jnp.issubdtype(policy.dtype, jnp.integer))
-            if policy.shape == (mdp.num_states,)
-            else policy.shape == (mdp.num_states, mdp.num_actions) and jnp.issubdtype(policy.dtype, jnp.floating)
-        ),
-        f"({mdp.num_states},) integers or ({mdp.num_states}, {mdp.num_actions}) probabilities",
-    )
     return _evaluate(expected_rewards(mdp), transition_matrix(mdp), mdp, policy)
 
 
@@ -196,7 +187,7 @@ def _greedy(q_values: Float[Array, "S A"], before: Float[Array, "S"]) -> Solutio
 def _evaluate(
     rewards: Float[Array, "S A"], transitions: Float[Array, "S A S"], mdp: FiniteMDP, policy: Array
 ) -> Float[Array, "S"]:
-    weights = policy if policy.ndim == 2 else jax.nn.one_hot(policy, mdp.num_actions, dtype=rewards.dtype)
+    weights = action_probabilities(policy, mdp.num_actions, (mdp.num_states,)).astype(rewards.dtype)
     weights = jnp.where(mdp.terminal[:, None], 0, weights)
     precise = jax.lax.Precision.HIGHEST
     chain = jnp.einsum("sa,sat->st", weights, transitions, precision=precise)
